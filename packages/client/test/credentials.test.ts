@@ -110,7 +110,7 @@ const responses: ReadonlyArray<readonly [string, () => Response]> = [
 describe("credentials of a client", () => {
   for (const [use, run] of uses) {
     for (const [what, response] of responses) {
-      // As Node prints what nobody catches.
+      // As Node prints what is not caught.
       it.effect(`no error of ${use} prints them, after ${what}`, () =>
         Effect.gen(function*() {
           const { client, sent } = yield* make(response)

@@ -338,7 +338,7 @@ for (const [name, transport] of [["fetch", undefined], ["undici", NodeHttpClient
         }).pipe(Effect.scoped))
     }
 
-    it.live("a response that nobody reads holds no permit", () =>
+    it.live("a response that is not read holds no permit", () =>
       Effect.gen(function*() {
         const origin = yield* serve((_, response) => void response.end(Buffer.alloc(5_000_000)))
         const fetch = yield* Effect.acquireRelease(

@@ -478,10 +478,7 @@ const resolveAssumed = Effect.fnUntraced(
 
 // If this is lost, the source is read once more.
 const recordVersion = (entry: Journal.Entry, version: string) =>
-  Effect.flatMap(
-    Journal.Journal,
-    ({ record }) => Effect.ignore(record({ ...entry, version, revision: entry.revision + 1 }))
-  )
+  Effect.ignore(Journal.Journal.use(({ record }) => record({ ...entry, version, revision: entry.revision + 1 })))
 
 const takenForDone = "was in doubt, and was taken for done"
 const sentAgain = "was in doubt, and is sent again"

@@ -178,7 +178,7 @@ const bodyStream = (
         controller.close()
       }, (error: unknown) => {
         forget()
-        throw error
+        controller.error(error)
       }),
     cancel: () => {
       forget()

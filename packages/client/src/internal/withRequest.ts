@@ -3,7 +3,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 
 /**
  * The same response, to a request without credentials in place of the one that was sent: errors that hold a response are printed
- * with all that they hold where nobody catches them.
+ * with all that they hold where they are not caught.
  */
 export const withRequest = (
   response: HttpClientResponse.HttpClientResponse,
