@@ -1,8 +1,15 @@
-import { ApiError, type MessagePattern, Recovery, Transport } from "@effect-resilience/errors"
+import { ApiError, type MessagePattern, NotAsked, Recovery, Transport } from "@effect-resilience/errors"
 import { ErrorMapping, Operation, ResponseBody, Scrubber, SendProgress } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Redacted, Schema, Stream } from "effect"
-import { HttpBody, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
+import {
+  FetchHttpClient,
+  HttpBody,
+  HttpClient,
+  HttpClientError,
+  HttpClientRequest,
+  HttpClientResponse
+} from "effect/http"
 import { TestClock } from "effect/testing"
 
 const append: Operation.Operation = { name: "append rows", endpoint: "/tables/{table}/append", idempotent: false }
@@ -277,6 +284,26 @@ describe("ErrorMapping", () => {
       const error = yield* Effect.flip(ErrorMapping.mapErrors(guarded).get("https://a.example/"))
       assert.strictEqual(error, "no token")
     }))
+
+  it.live("knows that no transport sent a header that HTTP cannot have", () =>
+    Effect.gen(function*() {
+      const client = ErrorMapping.mapErrors(yield* HttpClient.HttpClient)
+      const headers: ReadonlyArray<readonly [name: string, value: string]> = [
+        ["x-user", "Łukasz"],
+        ["x-user", "a\r\nb: c"],
+        ["x-user", "a\0b"],
+        ["x user", "a"]
+      ]
+      for (const [name, value] of headers) {
+        const call = client.post("http://127.0.0.1:1/orders", { headers: { accept: "text/csv", [name]: value } })
+        const error = yield* Effect.flip(call)
+        assert.deepInclude(error.reason, { _tag: "TransportFailure", kind: "request", connected: false, detail: name })
+        assert.strictEqual(Recovery.of(error)._tag, "Correct")
+        assert.isTrue(NotAsked.isNotAsked(error))
+      }
+      const other = yield* errorOf(failing(new TypeError("Failed to fetch")))
+      assert.strictEqual(Recovery.of(other)._tag, "Verify")
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
 
   it.effect("maps a bad address", () =>
     Effect.gen(function*() {

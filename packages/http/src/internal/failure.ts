@@ -43,10 +43,22 @@ export const transportReason = (
 
 const diagnose = (reason: HttpClientError.HttpClientErrorReason, reached: Transport.Reached | undefined) => {
   const diagnosis = Transport.diagnose(reason)
+  // The error of `fetch` does not name itself. Whatever the transport, it has not sent such a header.
+  const detail = diagnosis.kind === "unknown" ? unsendable(reason.request.headers) : undefined
+  if (detail !== undefined) return { kind: "request" as const, code: undefined, connected: false, detail }
   const farther = reached !== undefined && reached !== "nothing" &&
     (diagnosis.reached === undefined || !Transport.isAtLeast(diagnosis.reached, reached))
   return farther ? { ...diagnosis, reached, connected: true } : diagnosis
 }
+
+const unsendable = (headers: Headers.Headers): string | undefined =>
+  Object.keys(headers).find((name) => {
+    try {
+      return !new globalThis.Headers([[name, headers[name] ?? ""]])
+    } catch {
+      return true
+    }
+  })
 
 /**
  * Whether as much of a request was sent as a server needs to apply it: the first byte, or all of them if the operation is
