@@ -248,7 +248,8 @@ export const mapErrors: {
         return Effect.failCause(
           Cause.map(
             cause,
-            (error) => mapHttpClientError(error, (cause) => failure(transportReason(cause, progress.reached)))
+            (error) =>
+              mapHttpClientError(error, (cause) => failure(transportReason(cause, progress.reached, body.failed())))
           )
         )
       }

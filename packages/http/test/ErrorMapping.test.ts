@@ -305,6 +305,31 @@ describe("ErrorMapping", () => {
       assert.strictEqual(Recovery.of(other)._tag, "Verify")
     }).pipe(Effect.provide(FetchHttpClient.layer)))
 
+  it.effect("takes no body that fails for a connection that does, though the transport does not say so", () =>
+    Effect.gen(function*() {
+      // As `fetch` does, whose error may have the code of the source.
+      const transport = HttpClient.make((request) =>
+        Stream.runDrain(request.body._tag === "Stream" ? request.body.stream : Stream.empty).pipe(
+          Effect.mapError((cause) =>
+            new HttpClientError.HttpClientError({
+              reason: new HttpClientError.TransportError({ request, cause: new TypeError("fetch failed", { cause }) })
+            })
+          ),
+          Effect.as(HttpClientResponse.fromWeb(request, new Response("ok")))
+        )
+      )
+      const client = ErrorMapping.mapErrors(transport)
+      for (const [cause, recovery] of [[new Error("the source"), "GiveUp"], [reset, "Retry"]] as const) {
+        const body = HttpBody.stream(Stream.concat(Stream.make(new Uint8Array(10)), Stream.fail(cause)))
+        const error = yield* Effect.flip(client.put("https://api.example.com/tables/GL", { body }))
+        assert.deepInclude(error.reason, { _tag: "TransportFailure", kind: "body" })
+        assert.isTrue(NotAsked.isNotAsked(error))
+        assert.strictEqual(Recovery.of(error)._tag, recovery)
+        const once = yield* Effect.flip(client.post("https://api.example.com/tables/GL", { body }))
+        assert.strictEqual(once.reason._tag, "OutcomeUnknown")
+      }
+    }))
+
   it.effect("maps a bad address", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(ErrorMapping.mapErrors(responding("", {}), {}).get("http://[bad"))

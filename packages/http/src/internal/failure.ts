@@ -13,11 +13,13 @@ import type { Scrubber } from "./scrub/current.ts"
 
 /**
  * The reason that stands for a failure below the level of HTTP. `reached` is how far the attempt came; the error may know
- * only the attempt's last request.
+ * only the attempt's last request. `bodyFailed` says whether the source of the request's body has failed, which is no failure of the
+ * connection, whatever the transport takes it for.
  */
 export const transportReason = (
   error: HttpClientError.HttpClientError,
-  reached?: Transport.Reached
+  reached?: Transport.Reached,
+  bodyFailed = false
 ): ApiError.TransportFailure | ApiError.UndecodableResponse => {
   const { reason } = error
   switch (reason._tag) {
@@ -26,7 +28,7 @@ export const transportReason = (
     case "EncodeError":
       return new ApiError.TransportFailure({ kind: "body", code: undefined, connected: false })
     case "TransportError":
-      return new ApiError.TransportFailure(diagnose(reason, reached))
+      return new ApiError.TransportFailure({ ...diagnose(reason, reached), ...(bodyFailed && { kind: "body" }) })
     default: {
       const diagnosis = Transport.diagnose(reason.cause)
       return diagnosis.kind === "unknown"

@@ -11,6 +11,8 @@ export interface Watched {
   readonly sent: () => boolean
   /** How many bytes have left, if known. */
   readonly bytes: () => number | undefined
+  /** Whether its source has failed. */
+  readonly failed: () => boolean
 }
 
 /** Watches the body of a request. A body that is already watched is not wrapped again. */
@@ -18,35 +20,40 @@ export const watch = (request: HttpClientRequest.HttpClientRequest): Watched => 
   const { body } = request
   switch (body._tag) {
     case "Empty":
-      return { request, sent: yes, bytes: zero }
+      return { request, sent: yes, bytes: zero, failed: no }
     case "Stream": {
       const known = meters.get(body)
       if (known !== undefined) return { request, ...known }
-      const meter = { size: 0, ended: false }
+      const meter = { size: 0, ended: false, failed: false }
       const stream = Stream.suspend(() => {
         meter.size = 0
-        meter.ended = false
+        meter.ended = meter.failed = false
         return counted(body.stream, (count) => {
           meter.size += count
         }).pipe(
           Stream.onEnd(Effect.sync(() => {
             meter.ended = true
-          }))
+          })),
+          Stream.mapError((error) => {
+            meter.failed = true
+            return error
+          })
         )
       })
       const watched = HttpBody.stream(stream, body.contentType, body.contentLength)
       // A server that knows the length has all bytes before the stream ends.
       const sent = () => meter.ended || (body.contentLength !== undefined && meter.size >= body.contentLength)
-      const reading = { sent, bytes: () => meter.size }
+      const reading = { sent, bytes: () => meter.size, failed: () => meter.failed }
       meters.set(watched, reading)
       return { request: HttpClientRequest.setBody(request, watched), ...reading }
     }
     default:
-      return { request, sent: yes, bytes: () => body.contentLength }
+      return { request, sent: yes, bytes: () => body.contentLength, failed: no }
   }
 }
 
-const meters = /* @__PURE__ */ new WeakMap<HttpBody.HttpBody, Pick<Watched, "sent" | "bytes">>()
+const meters = /* @__PURE__ */ new WeakMap<HttpBody.HttpBody, Omit<Watched, "request">>()
 
 const yes = () => true
+const no = () => false
 const zero = () => 0
