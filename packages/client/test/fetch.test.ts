@@ -6,8 +6,15 @@ import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Logger } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
+import { getEventListeners } from "node:events"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { text } from "node:stream/consumers"
+import * as timers from "node:timers/promises"
+import * as v8 from "node:v8"
+import * as vm from "node:vm"
+
+v8.setFlagsFromString("--expose_gc")
+const collect: () => void = vm.runInNewContext("gc")
 
 type Handle = (request: IncomingMessage, response: ServerResponse, body: string) => void
 
@@ -337,6 +344,19 @@ for (const [name, transport] of [["fetch", undefined], ["undici", NodeHttpClient
           assert.strictEqual(yield* rejection(() => reader.read()), reason)
         }).pipe(Effect.scoped))
     }
+
+    it.live("a signal does not keep the responses that are not read", () =>
+      Effect.gen(function*() {
+        const origin = yield* serve((_, response) => void response.end("done"))
+        const fetch = yield* fetchOf(origin, {}, transport)
+        const { signal } = new AbortController()
+        for (let n = 0; n < 20; n++) yield* Effect.promise(() => fetch("/a", { signal }))
+        assert.isAtLeast(getEventListeners(signal, "abort").length, 1)
+        yield* Effect.sync(collect).pipe(
+          Effect.andThen(Effect.promise(() => timers.setImmediate())),
+          Effect.repeat({ until: () => getEventListeners(signal, "abort").length === 0 })
+        )
+      }).pipe(Effect.scoped))
 
     it.live("a response that is not read holds no permit", () =>
       Effect.gen(function*() {

@@ -161,10 +161,11 @@ const bodyStream = (
   const reader = () =>
     begun ??= Stream.toReadableStreamWith(Stream.mapError(stream, failed), context, { strategy }).getReader()
   let forget = () => {}
-  return new ReadableStream<Uint8Array>({
+  const body = new ReadableStream<Uint8Array>({
     start: (controller) => {
+      const held = new WeakRef(controller)
       const abort = () => {
-        controller.error(signal?.reason)
+        held.deref()?.error(signal?.reason)
         void reader().cancel().catch(() => {})
       }
       if (signal?.aborted === true) return abort()
@@ -185,7 +186,12 @@ const bodyStream = (
       return reader().cancel()
     }
   }, strategy)
+  abandoned.register(body, () => forget())
+  return body
 }
+
+// A signal may outlive the responses of which nothing is read.
+const abandoned = /* @__PURE__ */ new FinalizationRegistry<() => void>((forget) => forget())
 
 // The constructor takes no address, and few statuses.
 const asFrom = (response: Response, from: HttpClientResponse.HttpClientResponse): Response => {
