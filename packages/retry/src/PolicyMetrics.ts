@@ -61,7 +61,8 @@ import * as Schedule from "effect/Schedule"
  * | `agreed`, `wouldHaveRejected`, `wouldHaveAdmitted` | `shadowDecisions` |
  * | `logins`, `failures` | `logins` |
  *
- * Counters count since the instance was made, so a name and a kind stand for one instance.
+ * Counters count since the instance was made, so a name and a kind stand for one instance at a time. Where a reload puts another in its
+ * place, `layer` goes on counting.
  *
  * `policies` are looked at instead where there are some: the parts of a pipeline.
  *
@@ -236,7 +237,7 @@ export const logins: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("re
  * @category sampling
  * @since 0.1.0
  */
-export const sample = (policies: Iterable<Observed>): Effect.Effect<void> => lookAt(policies, new Map())
+export const sample = (policies: Iterable<Observed>): Effect.Effect<void> => lookAt(policies, nothing(), nothing())
 
 /**
  * Looks at the policies now and every 5 seconds, or as often as `every` says. Policies that come and go, such as those of a
@@ -251,16 +252,16 @@ export const layer = (
 ): Layer.Layer<never> =>
   Layer.effectDiscard(
     Effect.suspend(() => {
-      let before: Shown = new Map()
+      let before = nothing()
       const present = Effect.isEffect(policies) ? policies : Effect.succeed(policies)
       const look = Effect.flatMap(present, (policies) => {
-        const shown: Shown = new Map()
+        const shown = nothing()
         const goneSince = Effect.suspend(() => {
-          const gone = [...before].filter(([key]) => !shown.has(key))
+          const gone = [...before.gauges].filter(([key]) => !shown.gauges.has(key))
           before = shown
           return Effect.forEach(gone, ([, gauge]) => Metric.update(gauge, 0), { discard: true })
         })
-        return Effect.andThen(lookAt(policies, shown), goneSince)
+        return Effect.andThen(lookAt(policies, shown, before), goneSince)
       })
       return look.pipe(
         Effect.repeat(Schedule.spaced(options.every ?? "5 seconds")),
@@ -269,24 +270,47 @@ export const layer = (
     })
   )
 
-/** The gauges that a look has set, by their names and attributes. */
-type Shown = Map<string, Metric.Gauge<number>>
+/** What a look has shown, by the names and attributes of metrics. */
+interface Shown {
+  readonly gauges: Map<string, Metric.Gauge<number>>
+  readonly totals: Map<string, Total>
+}
 
-const lookAt = (policies: Iterable<Observed>, shown: Shown): Effect.Effect<void> =>
-  Effect.forEach(policies, (policy) => look(policy, shown), { discard: true })
+/** What an instance has counted, and those of the same name before it. */
+interface Total {
+  readonly total: number
+  readonly earlier: number
+}
 
-const look = ({ kind, name, policies, snapshot }: Observed, shown: Shown): Effect.Effect<void> =>
+const nothing = (): Shown => ({ gauges: new Map(), totals: new Map() })
+
+const lookAt = (policies: Iterable<Observed>, shown: Shown, before: Shown): Effect.Effect<void> =>
+  Effect.forEach(policies, (policy) => look(policy, shown, before), { discard: true })
+
+const look = ({ kind, name, policies, snapshot }: Observed, shown: Shown, before: Shown): Effect.Effect<void> =>
   policies === undefined
-    ? Effect.flatMap(snapshot, (now) =>
-      record(now, { "resilience.policy": name, ...(kind !== undefined && { "resilience.kind": kind }) }, shown))
-    : Effect.flatMap(policies, (parts) =>
-      lookAt(Object.values(parts).filter(Predicate.isNotUndefined), shown))
+    ? Effect.flatMap(
+      snapshot,
+      (now) =>
+        record(
+          now,
+          { "resilience.policy": name, ...(kind !== undefined && { "resilience.kind": kind }) },
+          shown,
+          before
+        )
+    )
+    : Effect.flatMap(policies, (parts) => lookAt(Object.values(parts).filter(Predicate.isNotUndefined), shown, before))
 
-const record = (snapshot: unknown, policy: Metric.Metric.AttributeSet, shown: Shown): Effect.Effect<void> => {
+const record = (
+  snapshot: unknown,
+  policy: Metric.Metric.AttributeSet,
+  shown: Shown,
+  before: Shown
+): Effect.Effect<void> => {
   const updates: Array<Effect.Effect<void>> = []
   const show = (gauge: Metric.Gauge<number>, attributes: Metric.Metric.AttributeSet, value: number) => {
     const series = Metric.withAttributes(gauge, attributes)
-    shown.set(gauge.id + JSON.stringify(attributes), series)
+    shown.gauges.set(keyOf(gauge, attributes), series)
     updates.push(Metric.update(series, value))
   }
   for (const [field, gauge, attributes] of gauges) {
@@ -295,8 +319,7 @@ const record = (snapshot: unknown, policy: Metric.Metric.AttributeSet, shown: Sh
   }
   for (const [field, counter, attributes] of counters) {
     const total = numberOf(snapshot, field)
-    const series = Metric.withAttributes(counter, { ...policy, ...attributes })
-    if (Number.isFinite(total)) updates.push(countTo(series, total))
+    if (Number.isFinite(total)) updates.push(countTo(counter, { ...policy, ...attributes }, total, shown, before))
   }
   const tag = Predicate.hasProperty(snapshot, "_tag") ? snapshot._tag : undefined
   if (states.some((state) => state === tag)) {
@@ -339,6 +362,27 @@ const counters: Table<Metric.Counter<number>> = [
 
 const states = ["Closed", "Partial", "Open", "HalfOpen", "Isolated", "MetricsOnly", "ForcedClosed"]
 
-// A policy counts for itself, so what it has counted since the last look is added.
-const countTo = (counter: Metric.Counter<number>, total: number): Effect.Effect<void> =>
-  Effect.flatMap(Metric.value(counter), ({ count }) => Metric.update(counter, Math.max(0, total - count)))
+const keyOf = ({ id }: { readonly id: string }, attributes: Metric.Metric.AttributeSet): string =>
+  id + JSON.stringify(attributes)
+
+// A policy counts for itself, so what it has counted since the last look is added. One that has counted less than at the last look
+// stands in the place of another, as after a reload.
+const countTo = (
+  counter: Metric.Counter<number>,
+  attributes: Metric.Metric.AttributeSet,
+  counted: number,
+  shown: Shown,
+  before: Shown
+): Effect.Effect<void> => {
+  const series = Metric.withAttributes(counter, attributes)
+  const key = keyOf(counter, attributes)
+  return Effect.flatMap(Metric.value(series), ({ count }) => {
+    const last = before.totals.get(key)
+    const total = Math.max(counted, shown.totals.get(key)?.total ?? 0)
+    const earlier = last === undefined
+      ? Math.max(0, count - total)
+      : last.earlier + (total < last.total ? last.total : 0)
+    shown.totals.set(key, { total, earlier })
+    return Metric.update(series, Math.max(0, earlier + total - count))
+  })
+}

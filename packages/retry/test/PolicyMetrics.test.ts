@@ -1,7 +1,7 @@
 import { Bulkhead, CircuitBreaker, ConcurrencyLimit } from "@effect-resilience/limit"
 import { AttemptBudget, PolicyMetrics } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Metric } from "effect"
+import { Effect, Fiber, Layer, Metric } from "effect"
 import { TestClock } from "effect/testing"
 
 const gauges = Effect.map(Metric.snapshot, (series) =>
@@ -218,6 +218,23 @@ describe("PolicyMetrics", () => {
         yield* TestClock.adjust("5 seconds")
         assert.deepInclude(yield* gauges, { ...quiet, "resilience.waiting mail": 5, "resilience.permits mail": 2 })
       }).pipe(Effect.provide(PolicyMetrics.layer(Effect.sync(() => [ledger, ...others]))), Effect.scoped)
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  it.effect("goes on counting where a reload puts another instance in the place of one", () =>
+    Effect.gen(function*() {
+      const counts = (rejected: number) => ({ name: "ledger", kind: "Pacer", snapshot: Effect.succeed({ rejected }) })
+      let pacer = counts(100)
+      const ledger = { name: "ledger", snapshot: Effect.void, policies: Effect.sync(() => ({ pacer })) }
+      const twice = Layer.merge(PolicyMetrics.layer([ledger]), Layer.fresh(PolicyMetrics.layer([ledger])))
+      yield* Effect.gen(function*() {
+        const counted: Array<unknown> = []
+        for (const rejected of [100, 60, 60, 90, 20, 0, 5]) {
+          pacer = counts(rejected)
+          yield* TestClock.adjust("5 seconds")
+          counted.push((yield* gauges)["resilience.policy.rejections ledger"])
+        }
+        assert.deepStrictEqual(counted, [100, 160, 160, 190, 210, 210, 215])
+      }).pipe(Effect.provide(twice), Effect.scoped)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
   it.effect("counts each login of a token cache once, however often it looks", () =>
