@@ -72,7 +72,7 @@ export class Limited<A, E, R> extends Effectable.Class<A, E | DeadlineExceeded, 
     const exceeded = (begun: boolean) =>
       Exit.fail(
         new DeadlineExceeded({
-          allowed: wholeMillis(Math.max(0, millis)),
+          allowed: Duration.millis(Math.max(0, Math.round(millis))),
           begun,
           inherited,
           ...(begun && Repetition.isDoubtful(Repetition.currentIn(context)) && { outcomeUnknown: true as const })
@@ -127,5 +127,3 @@ class Running implements Deadline {
 
 // Another copy of this module may have made it.
 export const isRunning = (deadline: Deadline): deadline is Running => "suspend" in deadline
-
-const wholeMillis = (millis: number): Duration.Duration => Duration.millis(Math.round(millis))

@@ -314,11 +314,11 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
   /** Whether nothing but chance can let a call through now. */
   #rejectionAt(now: number): Rejected | undefined {
     switch (this.#phase) {
-      case "Open":
+      case "Open": {
+        const left = this.#openUntil - now
         // Timers count whole milliseconds: who waited as long as it was told may be early by a part of one.
-        return this.#openUntil - now < 1
-          ? undefined
-          : this.#rejection = this.#reject("Open", Duration.millis(Math.ceil(this.#openUntil - now)))
+        return left < 1 ? undefined : this.#reject("Open", Duration.millis(Math.ceil(left)))
+      }
       case "HalfOpen":
         return this.#probes.isFull(this.#settings) && !this.#probes.leaseEnded(now, this.#settings)
           ? this.#reject("HalfOpen", undefined)
