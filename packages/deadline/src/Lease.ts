@@ -34,6 +34,7 @@
  * @since 0.1.0
  */
 import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -74,7 +75,7 @@ export class Lease extends Context.Service<Lease, {
 
 /**
  * The same leases, with a time limit for each call. Releases a lease that the store grants too late or to an interrupted
- * caller.
+ * caller, unless its owner had it before: an extension that is late takes nothing away.
  *
  * @category combinators
  * @since 0.1.0
@@ -84,12 +85,33 @@ export const withTimeout = (
   timeout: StoreTimeout.StoreTimeout,
   store = "silent"
 ): Lease["Service"] => {
+  // Until when owners have what was granted to them and not released, those that end first at the beginning.
+  const held = new Map<string, number>()
   const call = <A>(call: Effect.Effect<A, LeaseError>) =>
     Effect.catchTag(timeout(call), "TimedOut", () => Effect.fail(new LeaseError({ store })))
   return {
     acquire: (key, owner, life) =>
-      call(Effect.onInterrupt(acquire(key, owner, life), () => Effect.ignore(release(key, owner)))),
-    release: (key, owner) => call(release(key, owner))
+      Effect.withFiber(({ context }) => {
+        const id = JSON.stringify([key, owner])
+        const now = Time.nowUnsafe(context)
+        for (const [other, until] of held) {
+          if (until > now) break
+          held.delete(other)
+        }
+        const undo = Effect.suspend(() =>
+          (held.get(id) ?? 0) > Time.nowUnsafe(context) ? Effect.void : Effect.ignore(release(key, owner))
+        )
+        return Effect.map(call(Effect.onInterrupt(acquire(key, owner, life), () => undo)), (granted) => {
+          held.delete(id)
+          if (granted) held.set(id, now + Duration.toMillis(Duration.fromInputUnsafe(life)))
+          return granted
+        })
+      }),
+    release: (key, owner) =>
+      Effect.suspend(() => {
+        held.delete(JSON.stringify([key, owner]))
+        return call(release(key, owner))
+      })
   }
 }
 

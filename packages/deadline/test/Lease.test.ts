@@ -173,4 +173,41 @@ describe("Lease.withTimeout", () => {
       yield* TestClock.adjust(0)
       assert.isTrue(yield* memory.acquire("login", "two", "1 hour"))
     }).pipe(Effect.provide(Lease.layerMemory)))
+
+  describe("an extension that comes too late", () => {
+    const setup = Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      const memory = yield* Lease.Lease
+      const store = { delay: 0 }
+      const lease = Lease.withTimeout({
+        acquire: (...lease) =>
+          Effect.uninterruptible(Effect.suspend(() => Effect.delay(memory.acquire(...lease), store.delay))),
+        release: memory.release
+      }, StoreTimeout.make("1 second"))
+      assert.isTrue(yield* lease.acquire("login", "one", "15 seconds"))
+      yield* TestClock.adjust("5 seconds")
+      store.delay = 1200
+      const late = yield* Effect.forkChild(Effect.flip(lease.acquire("login", "one", "15 seconds")))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(late))._tag, "LeaseError")
+      return { lease, memory }
+    })
+
+    it.effect("leaves its owner what it has", () =>
+      Effect.gen(function*() {
+        const { memory } = yield* setup
+        yield* TestClock.adjust("1 second")
+        assert.isFalse(yield* memory.acquire("login", "two", "15 seconds"))
+      }).pipe(Effect.provide(Lease.layerMemory)))
+
+    it.effect("gives back what its owner has released meanwhile", () =>
+      Effect.gen(function*() {
+        const { lease, memory } = yield* setup
+        // The store counts as silent now.
+        assert.strictEqual((yield* Effect.flip(lease.release("login", "one")))._tag, "LeaseError")
+        assert.isFalse(yield* memory.acquire("login", "two", "15 seconds"))
+        yield* TestClock.adjust("1 second")
+        assert.isTrue(yield* memory.acquire("login", "two", "15 seconds"))
+      }).pipe(Effect.provide(Lease.layerMemory)))
+  })
 })
