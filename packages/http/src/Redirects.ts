@@ -149,9 +149,10 @@ const redirected = (
   response: HttpClientResponse.HttpClientResponse,
   origins: ReadonlySet<string>
 ): HttpClientRequest.HttpClientRequest | undefined => {
-  const location = response.headers["location"]
+  const written = response.headers["location"]
   const from = HttpClientRequest.toUrl(request)
-  if (!redirectStatuses.has(response.status) || location === undefined || from._tag === "None") return undefined
+  if (!redirectStatuses.has(response.status) || written === undefined || from._tag === "None") return undefined
+  const location = fromBytes(written)
   if (!URL.canParse(location, from.value.href)) return undefined
   const to = new URL(location, from.value)
   const sameOrigin = to.origin === from.value.origin
@@ -175,6 +176,15 @@ const redirected = (
     Headers.fromRecordUnsafe(Object.fromEntries(headers)),
     bodiless ? HttpBody.empty : request.body
   )
+}
+
+// The characters of a header stand for bytes, and servers that escape nothing write UTF-8.
+const fromBytes = (text: string): string => {
+  try {
+    return decodeURIComponent(escape(text))
+  } catch {
+    return text
+  }
 }
 
 const redirectStatuses: ReadonlySet<number> = /* @__PURE__ */ new Set([301, 302, 303, 307, 308])

@@ -1,7 +1,7 @@
 import { Redirects } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Stream } from "effect"
-import { FetchHttpClient, HttpBody, HttpClient, HttpClientResponse } from "effect/http"
+import { FetchHttpClient, Headers, HttpBody, HttpClient, HttpClientResponse } from "effect/http"
 
 interface Seen {
   readonly method: string
@@ -63,6 +63,32 @@ describe("Redirects.follow", () => {
         const exit = yield* Effect.exit(Redirects.follow(client).put("https://api.example/a", { body }))
         assert.isTrue(Exit.isFailure(exit))
         assert.deepStrictEqual(seen.map(({ body }) => body), ["rows"])
+      }
+    }))
+
+  it.effect("follows an address that is written in UTF-8, or in anything else", () =>
+    Effect.gen(function*() {
+      const asBytes = (text: string) => String.fromCharCode(...new TextEncoder().encode(text))
+      for (
+        const [location, expected] of [
+          [asBytes("/café?q=ü"), "/caf%C3%A9?q=%C3%BC"],
+          [asBytes("/a%20%2f+b?c=%zz"), "/a%20%2f+b?c=%zz"],
+          ["/caf\u00e9", "/caf%C3%A9"],
+          ["/日", "/%E6%97%A5"]
+        ] as const
+      ) {
+        const transport = HttpClient.make((request, url) =>
+          Effect.sync(() => {
+            const response = HttpClientResponse.fromWeb(
+              request,
+              new Response("", { status: url.pathname === "/a" ? 302 : 200 })
+            )
+            // A transport may have read it as UTF-8 itself, which the web's `Headers` do not take.
+            return Object.create(response, { headers: { value: Headers.fromInput({ location }) } })
+          })
+        )
+        const response = yield* Redirects.follow(transport).get("https://api.example/a")
+        assert.strictEqual(response.request.url, `https://api.example${expected}`)
       }
     }))
 
