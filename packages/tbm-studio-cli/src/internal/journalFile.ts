@@ -1,11 +1,11 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as ErrorName from "@effect-resilience/kernel/ErrorName"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as SqlJournal from "@effect-resilience/upload/SqlJournal"
 import * as Cause from "effect/Cause"
 import * as Flag from "effect/cli/Flag"
-import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -326,7 +326,7 @@ const lock = (path: string) =>
 
 const lockWithin = Effect.fnUntraced(function*(path: string, wait: Duration.Duration) {
   const scope = yield* Effect.scope
-  const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(wait)
+  const until = (yield* Time.now) + Duration.toMillis(wait)
   let said = false
   while (true) {
     // An attempt that fails keeps nothing open.
@@ -335,7 +335,7 @@ const lockWithin = Effect.fnUntraced(function*(path: string, wait: Duration.Dura
     if (Exit.isSuccess(exit)) return
     yield* Scope.close(attempt, exit)
     const error = Cause.findErrorOption(exit.cause)
-    const left = until - (yield* Clock.currentTimeMillis)
+    const left = until - (yield* Time.now)
     if (left <= 0 || !Option.exists(error, isTaken)) return yield* exit
     if (!said) {
       yield* Output.print("stderr", [`Waiting for another tbm-studio, which uses the journal ${path}.`])

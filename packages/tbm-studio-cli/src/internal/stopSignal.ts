@@ -1,4 +1,4 @@
-import * as Clock from "effect/Clock"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 
@@ -25,11 +25,11 @@ export const first: Effect.Effect<void> = Effect.callback((resume) => {
 /** Why a batch ends before everything is sent. */
 export type Reason = "signal" | "time"
 
-/** Completes on the first signal, or when the time has come. `endsAt` is in milliseconds since 1970. */
+/** Completes on the first signal, or when the time has come. `endsAt` is in monotonic milliseconds. */
 export const firstOrAt = (endsAt: number | undefined): Effect.Effect<Reason> => {
   const signal = Effect.as(first, "signal" as const)
   if (endsAt === undefined) return signal
-  const time = Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.sleep(Math.max(0, endsAt - now)))
+  const time = Effect.flatMap(Time.now, (now) => Effect.sleep(Math.max(0, endsAt - now)))
   return Effect.raceFirst(signal, Effect.as(time, "time" as const))
 }
 

@@ -28,7 +28,7 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   readonly round: number
   readonly preflight: boolean
   readonly allowEmpty: boolean
-  /** When to stop waiting, in milliseconds since 1970. */
+  /** When to stop waiting, in monotonic milliseconds. */
   readonly endsAt?: number | undefined
   /** Makes the command's output from a report, also if the command ends before its workers do. */
   readonly outputOf: (report: Report.BatchReport) => CommandOutput

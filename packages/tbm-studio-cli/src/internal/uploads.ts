@@ -151,7 +151,7 @@ export const run = Effect.fnUntraced(function*(
     readonly remember?: ((md5: string, rows: number) => Effect.Effect<void>) | undefined
     /** What the first signal does to the running uploads. Without it, signals interrupt the program. */
     readonly onInterrupt?: Batch.StopMode | undefined
-    /** When to stop as on a signal, in milliseconds since 1970. */
+    /** When to stop as on a signal, in monotonic milliseconds. */
     readonly endsAt?: number | undefined
     /** Stops the batch, in place of the first signal. */
     readonly stop?: Effect.Effect<Batch.StopMode> | undefined

@@ -1,9 +1,9 @@
+import * as Time from "@effect-resilience/kernel/Time"
 import { Settings } from "@effect-resilience/tbm-studio/Settings"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -173,7 +173,7 @@ export const batch = Command.make(
     }
   ) =>
     Effect.gen(function*() {
-      const begun = yield* Clock.currentTimeMillis
+      const begun = yield* Time.now
       const endsAt = Option.getOrUndefined(Option.map(maxTime, (time) => begun + Duration.toMillis(time)))
       const useless = durable
         ? [
