@@ -23,6 +23,7 @@ import {
   upload,
   withStudio
 } from "./largeUploads.ts"
+import { logged } from "./studio.ts"
 
 describe("a large file", () => {
   it.live("is sent in concurrent parts, each with its md5, and is stored byte for byte", () => {
@@ -102,6 +103,22 @@ describe("a large file", () => {
       })
     )
   })
+
+  it.effect("waits for the response to a part as long as usual if the part is replayed after a login", () =>
+    withStudio(
+      {
+        faults: [
+          { match: match("part"), times: 1, fault: { type: "status", status: 401 } },
+          { match: match("part"), times: 1, fault: { type: "delay", ms: 2_500 } }
+        ]
+      },
+      Effect.gen(function*() {
+        const { entries } = yield* logged(upload(UploadSource.file(yield* file(content(6 * mebibyte)))))
+        const parts = entries.filter(({ kind, operation }) => kind === "attempt" && operation === "upload part")
+        assert.deepStrictEqual(parts.map(({ status }) => status), [401, 200, 200])
+      }),
+      { concurrency: 1, stallTimeout: "1 second" }
+    ).pipe(inTurns))
 
   it.effect("sends only the part again that stalls while others move", () =>
     withStudio(

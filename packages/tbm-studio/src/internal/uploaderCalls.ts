@@ -248,12 +248,16 @@ const watched = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number, stallTi
   })
   return {
     stalled,
-    stream: Stream.tap(bytes, (chunk) =>
-      Effect.withFiber((fiber) => {
-        sent += chunk.length
-        movedAt = Time.nowUnsafe(fiber.context)
-        return Effect.void
-      }))
+    // A replay after a login reads it once more.
+    stream: Stream.suspend(() => {
+      sent = 0
+      return Stream.tap(bytes, (chunk) =>
+        Effect.withFiber((fiber) => {
+          sent += chunk.length
+          movedAt = Time.nowUnsafe(fiber.context)
+          return Effect.void
+        }))
+    })
   }
 }
 
