@@ -155,6 +155,36 @@ describe("Batch", () => {
       }))
   }
 
+  for (
+    const [what, ends] of [["it is stopped", "stop"], ["one has failed, if it is to fail fast", "failure"]] as const
+  ) {
+    it.effect(`sends nothing more that waits for its pace when ${what}`, () =>
+      Effect.gen(function*() {
+        const starts: Array<number> = []
+        const target = Targets.make(() =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) => {
+            starts.push(now)
+            return ends === "failure" && starts.length === 2 ? Effect.fail(Targets.failure(404)) : Effect.void
+          })
+        )
+        const fiber = yield* Effect.forkChild(
+          Batch.run(target, names(8), {
+            concurrency: 4,
+            pace: "1 minute",
+            failFast: true,
+            stop: ends === "stop" ? Effect.as(Effect.sleep("90 seconds"), "finish" as const) : undefined
+          })
+        )
+        yield* TestClock.adjust("10 minutes")
+        const { results } = yield* Fiber.join(fiber)
+        assert.deepStrictEqual(starts, [0, 60_000])
+        assert.deepStrictEqual(
+          results.map(({ _tag }) => _tag),
+          ["Uploaded", ends === "stop" ? "Uploaded" : "Failed", ...Array.from({ length: 6 }, () => "NotStarted")]
+        )
+      }))
+  }
+
   it.effect("says of an abandoned item that is not idempotent whether it may have been applied", () =>
     Effect.gen(function*() {
       const signal = yield* Deferred.make<Batch.StopMode>()

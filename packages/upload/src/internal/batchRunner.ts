@@ -228,11 +228,18 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
         const { index, item } = entry
         const attempts: AttemptCount.AttemptCount = { count: 0 }
         let phase: "starting" | "sending" | "sent" = "starting"
+        let left = false
         const attempt = strategy.upload(entry, {
           ...options,
-          beforeAttempt: options.beforeAttempt === undefined
-            ? gate.pass
-            : Effect.andThen(options.beforeAttempt, gate.pass),
+          beforeAttempt: Effect.flatMap(
+            options.beforeAttempt === undefined ? gate.pass : Effect.andThen(options.beforeAttempt, gate.pass),
+            () => {
+              if (attempts.count > 0 || !(stopping || failing)) return Effect.void
+              // It only waited for its turn.
+              left = true
+              return Effect.interrupt
+            }
+          ),
           onEvent: (event) => {
             if (event._tag === "Attempting") phase = "sending"
             if (event._tag === "AwaitingResponse") phase = "sent"
@@ -274,7 +281,11 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
                 : { _tag: "Uploaded", index, item, report: outcome.report }
             )
           }
-        })
+        }).pipe(
+          Effect.catchCause((cause) =>
+            left ? Effect.succeed<Outcome>({ _tag: "NotStarted", index, item }) : Effect.failCause(cause)
+          )
+        )
         return toEnd ? ended : Effect.raceFirst(ended, abandoned)
       })
 
