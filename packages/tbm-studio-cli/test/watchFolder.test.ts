@@ -66,6 +66,22 @@ describe("a folder in which files arrive", () => {
       })
     })))
 
+  it.effect("names files whose names differ only in how an accent is spelled, and sends them when one is gone", () =>
+    test(Effect.gen(function*() {
+      const { at, path, put } = yield* inbox
+      const [composed, decomposed] = ["NFC", "NFD"].map((form) => "gl-März.csv".normalize(form))
+      put(`${composed}`, 10, "A")
+      put(`${decomposed}`, 11, "B")
+      for (const millis of [0, 1_000, 2_000]) {
+        const { ready, rejected, waiting } = yield* at(millis)
+        assert.deepStrictEqual([ready, waiting, Object.keys(rejected)], [[], [], [composed]])
+        assert.include(rejected[`${composed}`], "Two files have this name, which spell an accent differently")
+      }
+      rmSync(join(path, `${composed}`))
+      yield* at(3_000)
+      assert.deepStrictEqual((yield* at(4_000)).ready, [composed])
+    })))
+
   it.effect("a file without a marker is whole when it has not changed for a while", () =>
     test(Effect.gen(function*() {
       const { at, put } = yield* inbox

@@ -83,6 +83,9 @@ export class Folder {
       )
       const arrivals = new Map<string, Arrival>()
       const markers = new Map<string, number>()
+      const once = new Set<string>()
+      const twice = new Set<string>()
+      for (const name of names.map((name) => name.normalize("NFC"))) (once.has(name) ? twice : once).add(name)
       yield* Effect.forEach(names.filter((name) => !name.startsWith(".")), (spelled) => {
         const name = spelled.normalize("NFC")
         const found = this.rules.find(name)
@@ -101,6 +104,7 @@ export class Folder {
             Effect.sync(() => {
               if (info.type === "Directory") return
               if (found?._tag === "Marker") markers.set(found.of, modifiedOf(info))
+              else if (twice.has(name)) arrivals.set(name, this.seen(name, path, found, ambiguous, now, onNew))
               else arrivals.set(name, this.seen(name, path, found, info, now, onNew))
             })
         })
@@ -224,6 +228,8 @@ export const reject = (arrival: Arrival, why: string): void => {
   arrival.state = "rejected"
   arrival.why = why
 }
+
+const ambiguous = "Two files have this name, which spell an accent differently: rename one."
 
 export const isLink = "It is a link: only files are sent."
 
