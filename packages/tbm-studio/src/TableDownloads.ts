@@ -81,8 +81,8 @@ export type Bytes = Stream.Stream<Uint8Array, Failure>
 /**
  * Reads tables.
  *
- * - `read`: gives the bytes of a table to `use`, and runs it again from the beginning where the connection breaks: up to 3
- *   attempts in all, with the waits of `RetryPolicy.standard`.
+ * - `read`: gives the bytes of a table to `use`, and runs it again from the beginning where the connection breaks: up to 4
+ *   attempts in all, by `RetryPolicy.standard`.
  *
  * @category services
  * @since 0.1.0
