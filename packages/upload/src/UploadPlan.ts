@@ -352,12 +352,12 @@ export const resolve = (
     : resolveDoubt({ ...entry, state: "failed" }, sentAgain)
 
 /**
- * Whether the caller has said of an entry in doubt that it was not applied, with `resolve` or `onUnknown`.
+ * Whether an entry was in doubt until the caller said whether it was applied, with `resolve` or `onUnknown`.
  *
  * @category planning
  * @since 0.1.0
  */
-export const isSentAgain = ({ note, state }: Journal.Entry): boolean => state === "failed" && note === sentAgain
+export const isResolved = ({ note }: Journal.Entry): boolean => note === takenForDone || note === sentAgain
 
 /**
  * The verdicts of all items, in order.

@@ -223,12 +223,12 @@ export const run = Effect.fnUntraced(function*(
   }
 
   const observed = tracker.observe(precautions.guard(target))
-  const sentAgain = options.route === "uploader"
+  const resolved = options.route === "uploader"
     ? yield* resolvedBefore(jobs, ({ address }) => Place.of(scope, address, begun))
     : new Set<Job>()
   const { totals } = yield* tracker.show(
     Batch.runWithJournal<Job, unknown, UploadRoute.Failure | Precautions.BackupFailed, FileSystem.FileSystem>(
-      withoutDoubt(observed, sentAgain),
+      withoutDoubt(observed, resolved),
       jobs,
       {
         ...options,
@@ -254,27 +254,27 @@ export const run = Effect.fnUntraced(function*(
   return report
 }, Effect.scoped)
 
-/** The appends of which a person has said that they are missing, and that have not been begun since. */
+/** The appends of which a person has said whether they are there, and that have not been begun since. */
 const resolvedBefore = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, placeOf: (job: Job) => string) {
   const appends = jobs.filter(({ action }) => action === "append")
   const histories = yield* (yield* Journal.Journal).history([...new Set(appends.map(placeOf))])
   return new Set(appends.filter((job) => {
     const last = histories.get(placeOf(job))?.findLast((entry) =>
       entry.name === job.name &&
-      (UploadPlan.isSentAgain(entry) || (entry.state !== "failed" && entry.state !== "waiting"))
+      (UploadPlan.isResolved(entry) || (entry.state !== "failed" && entry.state !== "waiting"))
     )
-    return last !== undefined && UploadPlan.isSentAgain(last)
+    return last !== undefined && UploadPlan.isResolved(last)
   }))
 })
 
 /** The sessions of the uploader service do not know what was said. */
 const withoutDoubt = <Receipt, E, R>(
   target: UploadTarget.UploadTarget<Job, Receipt, E, R>,
-  sentAgain: ReadonlySet<Job>
+  resolved: ReadonlySet<Job>
 ): UploadTarget.UploadTarget<Job, Receipt, E, R> => ({
   ...target,
   send: (job, payload) =>
-    sentAgain.has(job)
+    resolved.has(job)
       ? Effect.provideService(target.send(job, payload), UploadSessions.OnUnknown, "retry")
       : target.send(job, payload)
 })

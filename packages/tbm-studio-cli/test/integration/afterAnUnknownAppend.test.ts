@@ -282,5 +282,20 @@ describe("after an unknown append", { timeout: 120_000 }, () => {
         }
         assert.strictEqual(yield* uploadsTo("Sessions"), 1)
       }))
+
+    it.effect("resolve is believed by a batch that then sends other content under the same name", () =>
+      Effect.gen(function*() {
+        const dir = yield* folder
+        write(dir, "late.csv", late)
+        write(dir, "s.csv", "file,project,table,period,action\nlate.csv,P,Changed,Jan:2024,append\n")
+        const batch = ["batch", "s.csv", "--via", "uploader", "--sessions", "sessions", "--json"]
+        const reset = { type: "reset", at: "beforeResponse" } as const
+        yield* faulty({ match: { operation: "process" }, times: 1, apply: true, fault: reset })
+        assert.strictEqual((yield* run(dir, ...batch)).status, 75)
+        assert.strictEqual((yield* run(dir, "resolve", "s.csv", "--unknown", "skip")).status, 0)
+        write(dir, "late.csv", `${late}4,d\n`)
+        assert.strictEqual((yield* run(dir, ...batch)).status, 66)
+        assert.strictEqual((yield* run(dir, ...batch, "--changed", "send")).status, 0)
+      }))
   })
 })
