@@ -253,7 +253,10 @@ export const layer = (
   Layer.effectDiscard(
     Effect.suspend(() => {
       let before = nothing()
-      const present = Effect.isEffect(policies) ? policies : Effect.succeed(policies)
+      const present = Effect.isEffect(policies)
+        ? policies
+        // The values of a map can be read once.
+        : Effect.succeed(Predicate.hasProperty(policies, "next") ? [...policies] : policies)
       const look = Effect.flatMap(present, (policies) => {
         const shown = nothing()
         const goneSince = Effect.suspend(() => {

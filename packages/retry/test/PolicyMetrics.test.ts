@@ -122,6 +122,25 @@ describe("PolicyMetrics", () => {
       assert.strictEqual(looks, 2)
     }))
 
+  for (const how of ["that come later, too", "of an iterator that can be read once"] as const) {
+    it.effect(`looks again at policies ${how}`, () =>
+      Effect.gen(function*() {
+        let running = 1
+        const policies = new Map([["api", { name: "api", snapshot: Effect.sync(() => ({ running })) }]])
+        const list = [...policies.values()]
+        yield* Effect.gen(function*() {
+          running = 7
+          if (how === "that come later, too") list.push({ name: "mail", snapshot: Effect.succeed({ running: 2 }) })
+          yield* TestClock.adjust("5 seconds")
+          const mail = how === "that come later, too" ? { "resilience.running mail": 2 } : {}
+          assert.deepStrictEqual(yield* gauges, { "resilience.running api": 7, ...mail })
+        }).pipe(
+          Effect.provide(PolicyMetrics.layer(how === "that come later, too" ? list : policies.values())),
+          Effect.scoped
+        )
+      }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+  }
+
   it.effect("shows what the policies of the limit package are doing, and keeps looking", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ name: "uploads", permits: 1, queue: 5 })
