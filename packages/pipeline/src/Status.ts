@@ -143,18 +143,27 @@ export interface Shown {
  * @category constructors
  * @since 0.1.0
  */
-export const report = (sources: Sources): Effect.Effect<Report> =>
-  Effect.gen(function*() {
-    const { keyed = {}, policies = [], registry, show = (name) => name } = sources
+export const report = (sources: Sources): Effect.Effect<Report> => {
+  const { keyed = {}, registry, show = (name) => name } = sources
+  const pipelines = again(sources.pipelines)
+  const policies = again(sources.policies)
+  return Effect.gen(function*() {
     const registered = registry === undefined ? [] : yield* registry.pipelines
-    const statuses = yield* Effect.forEach([...registered, ...sources.pipelines ?? []], ({ status }) => status)
+    const statuses = yield* Effect.forEach([...registered, ...pipelines], ({ status }) => status)
     return {
       pipelines: statuses.map(({ name, parts }) => ({ name: show(name), parts })),
-      policies: yield* Effect.forEach(policies, ({ kind = "Policy", name, snapshot }) =>
-        Effect.map(snapshot, (now) => ({ name: show(name), kind, now: numbersOf(now) }))),
+      policies: yield* Effect.forEach(
+        policies,
+        ({ kind = "Policy", name, snapshot }) =>
+          Effect.map(snapshot, (now) => ({ name: show(name), kind, now: numbersOf(now) }))
+      ),
       keyed: Object.fromEntries(Object.entries(keyed).map(([name, { size }]) => [name, size]))
     }
   })
+}
+
+/** What can be read more than once, which the values of a map cannot. */
+const again = <A>(items: Iterable<A> = []): Iterable<A> => Predicate.hasProperty(items, "next") ? [...items] : items
 
 /**
  * What may be shown of a snapshot.

@@ -95,11 +95,14 @@ export const Group = /* @__PURE__ */ HttpApiGroup.make("resilience").add(
  * @category handlers
  * @since 0.1.0
  */
-export const handlers = (sources: Status.Sources) => (group: HttpApiBuilder.Handlers.FromGroup<typeof Group>) =>
-  group.handleAll({
-    status: () => Status.report(sources),
-    text: () => Effect.map(Status.report(sources), Status.format)
-  })
+export const handlers = (sources: Status.Sources) => {
+  const report = Status.report(sources)
+  return (group: HttpApiBuilder.Handlers.FromGroup<typeof Group>) =>
+    group.handleAll({
+      status: () => report,
+      text: () => Effect.map(report, Status.format)
+    })
+}
 
 const Api = /* @__PURE__ */ HttpApi.make("resilience").add(Group)
 

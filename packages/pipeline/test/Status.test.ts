@@ -79,6 +79,16 @@ describe("Status", () => {
       ])
     }))
 
+  it.effect("looks at the values of a map as often as it is run", () =>
+    Effect.gen(function*() {
+      const ledger = yield* Pipeline.make({ name: "ledger", retry: { times: 3 } })
+      const policies = new Map([["p", { name: "p", snapshot: Effect.void }]]).values()
+      const report = Status.report({ pipelines: new Map([["ledger", ledger]]).values(), policies })
+      const first = yield* report
+      assert.deepStrictEqual([first.pipelines.length, first.policies.length], [1, 1])
+      assert.deepStrictEqual(yield* report, first)
+    }))
+
   it.effect("shows no key and no text of a snapshot, and counts keyed policies", () =>
     Effect.gen(function*() {
       const tenants = yield* Bulkhead.keyed({ permits: 1 })
