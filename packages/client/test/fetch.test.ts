@@ -393,6 +393,25 @@ for (const [name, transport] of [["fetch", undefined], ["undici", NodeHttpClient
         assert.instanceOf(yield* rejection(() => fetch("/a", { method: "NOT A METHOD" })), TypeError)
       }).pipe(Effect.scoped))
 
+    it.live("a stream that fails is no failure of the server", () =>
+      Effect.gen(function*() {
+        const origin = yield* serve((_, response) => void response.end("well"))
+        const circuitBreaker = { tripPolicy: { consecutive: 1 }, openDuration: "1 minute" } as const
+        const fetch = yield* fetchOf(origin, { pipeline: { circuitBreaker } }, transport)
+        let pulls = 0
+        const body = new ReadableStream({
+          pull: (controller) => {
+            if (pulls++ === 0) controller.enqueue(new TextEncoder().encode("beginning"))
+            else controller.error(new Error("the client of a proxy has left"))
+          }
+        })
+        const init = { method: "PUT", body, duplex: "half" } as RequestInit
+        const { cause } = (yield* rejection(() => fetch("/a", init))) as TypeError
+        assert.instanceOf(cause, ApiError.ApiError)
+        assert.deepInclude((cause as ApiError.ApiError).reason, { _tag: "TransportFailure", kind: "body" })
+        assert.strictEqual((yield* Effect.promise(() => fetch("/a"))).status, 200)
+      }).pipe(Effect.scoped))
+
     it.live("a stream is sent once", () =>
       Effect.gen(function*() {
         const bodies: Array<string> = []

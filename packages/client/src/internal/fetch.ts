@@ -1,3 +1,4 @@
+import * as Transport from "@effect-resilience/errors/Transport"
 import * as Redirects from "@effect-resilience/http/Redirects"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -123,7 +124,23 @@ const snapshot = (source: NonNullable<RequestInit["body"]>, request: Request, ty
     const { buffer, byteLength, byteOffset } = source
     return HttpBody.uint8Array(new Uint8Array(buffer, byteOffset, byteLength).slice(), type)
   }
-  return HttpBody.raw(request.body, { contentType: type })
+  return HttpBody.raw(request.body && naming(request.body), { contentType: type })
+}
+
+/** A body whose failure names itself, since transports take it for that of the connection, and policies for that of the server. */
+const naming = (source: ReadableStream): ReadableStream => {
+  let begun: ReadableStreamDefaultReader | undefined
+  return new ReadableStream({
+    pull: (controller) =>
+      (begun ??= source.getReader()).read().then(
+        ({ done, value }) => done ? controller.close() : controller.enqueue(value),
+        (cause: unknown) => {
+          const transmission: Transport.Transmission = { reached: "partOfBody", kind: "body" }
+          throw Object.assign(new Error("The body failed.", { cause }), { [Transport.TransmissionId]: transmission })
+        }
+      ),
+    cancel: (reason) => (begun ?? source).cancel(reason)
+  }, { highWaterMark: 0 })
 }
 
 /** What only the transport understands: `cache`, `credentials`, undici's `dispatcher` and the like. */
