@@ -28,7 +28,8 @@ export interface WatchReport extends Report.BatchReport {
 export interface Call {
   readonly directory: string
   readonly rulesPath: string
-  readonly journalFlag: string | undefined
+  /** The flags that decide how files are sent. */
+  readonly flags: ReadonlyArray<readonly [name: string, value?: string]>
 }
 
 /** Another content arrived under the name of a file that was uploaded. */
@@ -68,12 +69,12 @@ export const choicesFor = (call: Call, name: string, { error, status }: Report.I
   return error?.reason === "ChangedSinceUpload" ? [`To send the new content of ${name}: ${command} --changed send`] : []
 }
 
-const callOf = ({ directory, journalFlag, rulesPath }: Call): string =>
+const callOf = ({ directory, flags, rulesPath }: Call): string =>
   [
     "tbm-studio watch",
     quoted(directory.startsWith("-") ? `./${directory}` : directory),
     flag("--rules", rulesPath),
-    ...(journalFlag === undefined ? [] : [flag("--journal", journalFlag)])
+    ...flags.map(([name, value]) => value === undefined ? name : flag(name, value))
   ].join(" ")
 
 // A value that begins with a dash would be taken for a flag.

@@ -347,6 +347,25 @@ describe("tbm-studio watch", { timeout: 120_000 }, () => {
       assert.deepStrictEqual([status, items.map(({ status }) => status)], [0, ["uploaded"]], stderr)
     }).pipe(Effect.scoped))
 
+  it.live("names a command that sends a file in the same way", () =>
+    Effect.gen(function*() {
+      const { put, running } = yield* studio()
+      const flags = ["--via", "uploader", "--sessions", "parts of files", "--backup", "kept", "--look"]
+      const once = Effect.scoped(
+        Effect.flatMap(running("--once", "--settle", "50ms", ...flags), ({ ended }) => ended)
+      )
+      put("gl-2024-01.csv")
+      assert.strictEqual((yield* once).status, 0)
+      put("gl-2024-01.csv", "A,B\n1,3\n")
+      const { status, stdout } = yield* once
+      assert.strictEqual(status, 66)
+      assert.include(
+        stdout,
+        "tbm-studio watch in --rules rules.json --via uploader --sessions 'parts of files' --backup kept --look " +
+          "--once --only gl-2024-01.csv --changed send\n"
+      )
+    }).pipe(Effect.scoped))
+
   it.live.each([{ more: ["--json"] }, { more: ["--backup", "kept"] }])(
     "ends when the login is rejected, since accounts lock: with $more",
     ({ more }) =>

@@ -96,12 +96,22 @@ export const watch = Command.make(
   ) =>
     Effect.gen(function*() {
       const read = yield* Rules.readWatch(rules)
-      const call = { directory, rulesPath: rules, journalFlag: Option.getOrUndefined(journal) }
+      const call: WatchReport.Call = {
+        directory,
+        rulesPath: rules,
+        flags: [
+          ...Option.toArray(Option.map(journal, (file) => ["--journal", file] as const)),
+          ...(options.route === "table" ? [] : [["--via", options.route] as const]),
+          ...Option.toArray(Option.map(sessions, (directory) => ["--sessions", directory] as const)),
+          ...Option.toArray(Option.map(backup, (directory) => ["--backup", directory] as const)),
+          ...(look ? [["--look"] as const] : [])
+        ]
+      }
       return yield* Watching.run({
         ...options,
         call,
         rules: read,
-        journal: call.journalFlag ?? (yield* journalFile.beside(rules)),
+        journal: Option.isSome(journal) ? journal.value : yield* journalFile.beside(rules),
         incomplete: acceptJournal,
         settle: Option.getOrElse(settle, () => Duration.seconds(10)),
         interval: Option.getOrElse(interval, () => Duration.seconds(30)),
