@@ -541,7 +541,7 @@ const otherwise: { readonly [tag in Recovery.Recovery["_tag"]]: string } = {
 const named: { readonly [status: number]: readonly [title: string, remedy: string] } = {
   304: ["Not Modified", "What the caller has is up to date."],
   405: ["Method Not Allowed", "Check the address and the method against the API's documentation."],
-  408: ["Request Timeout", "The server did not get the whole request in time. Try again."],
+  408: ["Request Timeout", "The request came too slowly. Try again."],
   410: ["Gone", "It does not exist any more."],
   423: ["Locked", "Try again when it is no longer locked."],
   425: ["Too Early", "Try again."],
@@ -552,6 +552,6 @@ const timeoutText: { readonly [phase in Timeout["phase"]]: readonly [missing: st
   connect: ["got no connection", "Check the address, the network, and whether all connections are in use."],
   send: ["stalled: no byte left", "Check the network."],
   response: ["got no response", "Allow it more time if the server needs it."],
-  body: ["got no further piece of the response's body", "Allow more time between two pieces if the server pauses."],
+  body: ["got no further piece of the body", "Allow more time between two pieces if the server pauses."],
   attempt: ["did not finish", "Allow it more time if the server needs it."]
 }

@@ -167,12 +167,12 @@ const readReset = (value: string | undefined, name: string, nowMillis: number): 
 
 // A duration in Go's format.
 const span = (text: string): Duration.Duration | undefined => {
-  if (!/^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$/.test(text)) return undefined
   let millis = 0
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) {
-    millis += Number(amount) * (units[unit ?? ""] ?? 0)
-  }
-  return Duration.millis(millis)
+  const rest = text.replace(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g, (_, amount: string, unit: string) => {
+    millis += Number(amount) * (units[unit] ?? 0)
+    return ""
+  })
+  return text === rest || rest !== "" ? undefined : Duration.millis(millis)
 }
 
 const units: { readonly [unit: string]: number } = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }

@@ -350,15 +350,15 @@ export const explain = ({ code, detail, kind }: Diagnosis): string => {
       return code === "EAI_AGAIN" ? "the name service did not say where the host is" : "the host name is not known"
     case "tls":
       if (code?.endsWith("ALERT_NO_APPLICATION_PROTOCOL") === true) {
-        return "the server does not speak the versions of HTTP that this client offers; allow HTTP/2"
+        return "the server speaks none of the versions of HTTP that were offered; allow HTTP/2"
       }
       return isClientRejected(code)
-        ? "the server does not accept this client's certificate; check the client certificate"
+        ? "the server rejects this client's certificate; check it"
         : "no secure connection could be made; check the certificates of both sides"
     case "connectTimeout":
       return "no connection was made in time"
     case "busy":
-      return "all connections stayed in use; read or cancel the body of each response, or allow more connections"
+      return "all connections stayed in use; read or cancel each response's body, or allow more connections"
     case "local":
       return "this machine has no file descriptors, ports or memory left for a connection"
     case "closed":
@@ -366,7 +366,7 @@ export const explain = ({ code, detail, kind }: Diagnosis): string => {
     case "proxy":
       return `the proxy${about} could not reach the server`
     case "proxyRejected":
-      return `the proxy${about} rejected the request; check the proxy's address, user and password, and what it allows`
+      return `the proxy${about} rejected the request; check its address, user and password, and what it allows`
     case "reset":
       return `the connection broke${about}`
     case "stalled":
@@ -380,7 +380,7 @@ export const explain = ({ code, detail, kind }: Diagnosis): string => {
     case "request":
       return detail === undefined
         ? "the request cannot be sent; correct its address, method and headers"
-        : `the header${about} cannot be sent; look for a line break or other characters that headers must not have`
+        : `the header${about} cannot be sent; it has characters that headers must not have`
     case "body":
       return "the request's body failed or changed its length"
     case "address":

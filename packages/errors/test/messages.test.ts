@@ -12,7 +12,7 @@ const responses: ReadonlyArray<readonly [status: number, message: string]> = [
   [403, "Forbidden. Check the permissions of these credentials."],
   [404, "Not Found. Check the names in the address."],
   [405, "Method Not Allowed. Check the address and the method against the API's documentation."],
-  [408, "Request Timeout. The server did not get the whole request in time. Try again."],
+  [408, "Request Timeout. The request came too slowly. Try again."],
   [409, "Conflict. Check who else changes it."],
   [410, "Gone. It does not exist any more."],
   [413, "Content Too Large. Send it in smaller pieces."],
@@ -34,8 +34,7 @@ const timeouts: { readonly [phase in ApiError.Timeout["phase"]]: string } = {
     "got no connection within 5 seconds. Check the address, the network, and whether all connections are in use.",
   send: "stalled: no byte left within 5 seconds. Check the network.",
   response: "got no response within 5 seconds. Allow it more time if the server needs it.",
-  body:
-    "got no further piece of the response's body within 5 seconds. Allow more time between two pieces if the server pauses.",
+  body: "got no further piece of the body within 5 seconds. Allow more time between two pieces if the server pauses.",
   attempt: "did not finish within 5 seconds. Allow it more time if the server needs it."
 }
 
@@ -62,11 +61,11 @@ const transports: { readonly [kind in Transport.Kind]: string } = {
   dns: "the host name is not known",
   tls: "no secure connection could be made; check the certificates of both sides",
   connectTimeout: "no connection was made in time",
-  busy: "all connections stayed in use; read or cancel the body of each response, or allow more connections",
+  busy: "all connections stayed in use; read or cancel each response's body, or allow more connections",
   local: "this machine has no file descriptors, ports or memory left for a connection",
   closed: "the client is closed; use it within the scope that made it",
   proxy: "the proxy could not reach the server",
-  proxyRejected: "the proxy rejected the request; check the proxy's address, user and password, and what it allows",
+  proxyRejected: "the proxy rejected the request; check its address, user and password, and what it allows",
   reset: "the connection broke",
   stalled: "the connection went silent",
   unprocessed: "the server ended the connection before it processed the request",
@@ -82,17 +81,17 @@ const exact: ReadonlyArray<readonly [Pick<Transport.Diagnosis, "kind" | "code" |
   [{ kind: "dns", code: "EAI_AGAIN" }, "the name service did not say where the host is"],
   [
     { kind: "tls", code: "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL" },
-    "the server does not speak the versions of HTTP that this client offers; allow HTTP/2"
+    "the server speaks none of the versions of HTTP that were offered; allow HTTP/2"
   ],
   [
     { kind: "tls", code: "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED" },
-    "the server does not accept this client's certificate; check the client certificate"
+    "the server rejects this client's certificate; check it"
   ],
   [{ kind: "protocol", code: "UND_ERR_HEADERS_OVERFLOW" }, "the response has longer headers than this client accepts"],
   [{ kind: "proxy", code: undefined, detail: "at p:8" }, "the proxy at p:8 could not reach the server"],
   [
     { kind: "proxyRejected", code: undefined, detail: "at p:8" },
-    "the proxy at p:8 rejected the request; check the proxy's address, user and password, and what it allows"
+    "the proxy at p:8 rejected the request; check its address, user and password, and what it allows"
   ],
   [
     { kind: "reset", code: undefined, detail: "in\nthe body" },
@@ -100,7 +99,7 @@ const exact: ReadonlyArray<readonly [Pick<Transport.Diagnosis, "kind" | "code" |
   ],
   [
     { kind: "request", code: undefined, detail: "x-name" },
-    "the header x-name cannot be sent; look for a line break or other characters that headers must not have"
+    "the header x-name cannot be sent; it has characters that headers must not have"
   ]
 ]
 

@@ -249,7 +249,7 @@ export const mapErrors: {
           Cause.map(
             cause,
             (error) =>
-              mapHttpClientError(error, (cause) => failure(transportReason(cause, progress.reached, body.failed())))
+              mapHttpClientError(error, (cause) => failure(transportReason(cause, progress.reached, body.failed?.())))
           )
         )
       }

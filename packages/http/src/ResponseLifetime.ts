@@ -119,7 +119,7 @@ export const judgedToEnd = <E, R>(
       kept
     })
     // A call within this one, such as one for a signature, does not give its response to the keeper.
-    const inside = kept === undefined ? context : Context.add(context, KeptResponse.Current, undefined)
+    const inside = Context.add(context, KeptResponse.Current, undefined)
     const call = Direct.startUnsafe(self, Context.add(inside, Current, lifetime))
     const exit = call.pollUnsafe()
     if (exit !== undefined) return resume(exit)

@@ -229,7 +229,7 @@ const headers = /* @__PURE__ */ Field.map(
   }
 )
 
-const secret = "headers are not for secrets, which would stand in files and logs. Use auth"
+const secret = "files and logs would show it. Use auth"
 
 const insteadOf: { readonly [name: string]: string } = {
   authorization: secret,

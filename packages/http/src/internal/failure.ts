@@ -46,8 +46,8 @@ export const transportReason = (
 const diagnose = (reason: HttpClientError.HttpClientErrorReason, reached: Transport.Reached | undefined) => {
   const diagnosis = Transport.diagnose(reason)
   // The error of `fetch` does not name itself. Whatever the transport, it has not sent such a header.
-  const detail = diagnosis.kind === "unknown" ? unsendable(reason.request.headers) : undefined
-  if (detail !== undefined) return { kind: "request" as const, code: undefined, connected: false, detail }
+  const detail = unsendable(reason.request.headers)
+  if (detail !== undefined) return { ...diagnosis, kind: "request" as const, connected: false, detail }
   const farther = reached !== undefined && reached !== "nothing" &&
     (diagnosis.reached === undefined || !Transport.isAtLeast(diagnosis.reached, reached))
   return farther ? { ...diagnosis, reached, connected: true } : diagnosis

@@ -12,7 +12,7 @@ export interface Watched {
   /** How many bytes have left, if known. */
   readonly bytes: () => number | undefined
   /** Whether its source has failed. */
-  readonly failed: () => boolean
+  readonly failed?: () => boolean
 }
 
 /** Watches the body of a request. A body that is already watched is not wrapped again. */
@@ -20,7 +20,7 @@ export const watch = (request: HttpClientRequest.HttpClientRequest): Watched => 
   const { body } = request
   switch (body._tag) {
     case "Empty":
-      return { request, sent: yes, bytes: zero, failed: no }
+      return { request, sent: yes, bytes: zero }
     case "Stream": {
       const known = meters.get(body)
       if (known !== undefined) return { request, ...known }
@@ -48,12 +48,11 @@ export const watch = (request: HttpClientRequest.HttpClientRequest): Watched => 
       return { request: HttpClientRequest.setBody(request, watched), ...reading }
     }
     default:
-      return { request, sent: yes, bytes: () => body.contentLength, failed: no }
+      return { request, sent: yes, bytes: () => body.contentLength }
   }
 }
 
 const meters = /* @__PURE__ */ new WeakMap<HttpBody.HttpBody, Omit<Watched, "request">>()
 
 const yes = () => true
-const no = () => false
 const zero = () => 0
