@@ -136,7 +136,9 @@ const naming = (source: ReadableStream): ReadableStream => {
         ({ done, value }) => done ? controller.close() : controller.enqueue(value),
         (cause: unknown) => {
           const transmission: Transport.Transmission = { reached: "partOfBody", kind: "body" }
-          throw Object.assign(new Error("The body failed.", { cause }), { [Transport.TransmissionId]: transmission })
+          controller.error(
+            Object.assign(new Error("The body failed.", { cause }), { [Transport.TransmissionId]: transmission })
+          )
         }
       ),
     cancel: (reason) => (begun ?? source).cancel(reason)
