@@ -147,6 +147,25 @@ describe("a 2xx response that reports an error", () => {
   }
 })
 
+describe("a receipt that says in words that there was no error", () => {
+  for (
+    const body of [
+      `{"status":"Completed without errors","fileName":"gl.csv"}`,
+      `{"result":"done, 0 failed","fileName":"gl.csv"}`,
+      `{"error":"None","fileName":"gl.csv"}`,
+      `{"error":"no error","fileName":"gl.csv"}`
+    ]
+  ) {
+    it.effect(`is a receipt: ${body}`, () =>
+      Effect.gen(function*() {
+        const { verified } = yield* upload({ table: "T", action: "append" })
+        assert.isFalse(verified)
+      }).pipe(Effect.provide(client.pipe(Layer.provideMerge(SimulatedStudio.layer({
+        faults: [{ match: { operation: "upload" }, fault: { type: "status", status: 200, body } }]
+      }))))))
+  }
+})
+
 describe("the paths of TableUploads", () => {
   for (const version of TableAddress.versions) {
     const other = version === "v1" ? "/biit/api/v2/" : "/biit/api/v1/"

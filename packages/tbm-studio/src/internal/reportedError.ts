@@ -45,9 +45,14 @@ const errorKeys = ["error", "errors", "error_description", "exception"] as const
 const verdictKeys = ["status", "statusCode", "result", "state", "success", "ok"] as const
 
 const isNothing = (value: unknown): boolean =>
-  value === undefined || value === null || value === "" || value === false || value === 0 ||
+  value === undefined || value === null || value === false || value === 0 ||
   (Array.isArray(value) && value.length === 0) ||
-  (Predicate.isObject(value) && Object.keys(value).length === 0)
+  (Predicate.isObject(value) && Object.keys(value).length === 0) ||
+  (typeof value === "string" && /^(?:none|no|null|ok)?$/i.test(withoutDenied(value)))
+
+// `"Completed without errors"` reports none.
+const withoutDenied = (text: string): string =>
+  text.replace(/\b(?:no|without|0|zero) (?:any )?(?:err(?:or)?s?|fail(?:ed|ures?)?)\b/gi, "").trim()
 
 /** What a body says of itself: false for an error. */
 const verdictsIn = (body: object, depth = 0): ReadonlyArray<boolean> =>
@@ -62,7 +67,8 @@ const verdictOf = (value: unknown, depth: number): ReadonlyArray<boolean> => {
   if (Predicate.isObject(value)) return depth < 2 ? verdictsIn(value, depth + 1) : []
   if (typeof value !== "string") return []
   if (/^\d{3}$/.test(value)) return verdictOf(Number(value), depth)
-  return bad.test(value) ? [false] : good.test(value) ? [true] : []
+  const said = withoutDenied(value)
+  return bad.test(said) ? [false] : good.test(said) ? [true] : []
 }
 
 const bad =
