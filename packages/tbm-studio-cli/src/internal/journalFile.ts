@@ -97,30 +97,30 @@ export const waitFlag = duration.flag("wait").pipe(
 )
 
 /** Opens a journal as `layerExclusive` does, to read it without a lock. */
-export const layerUnused = (path: string, options: { readonly incomplete: boolean }) =>
+export const layerUnused = (path: string, options: Exclusively) =>
   Layer.unwrap(Effect.gen(function*() {
+    if (yield* isInUse(path)) yield* Effect.scoped(locked(yield* realPathOf(path), false, options.wait))
     const { leftOpen, real } = yield* locate(path, options)
-    return (yield* isInUse(real)) ? yield* new JournalInUse({ path }) : open(real, { readOnly: leftOpen })
+    return open(real, { readOnly: leftOpen })
   }))
 
 /** Whether there is no journal, and nothing that is left of one. */
 export const isMissing = (path: string) => Effect.map(locate(path, { incomplete: true }), ({ exists }) => !exists)
 
+interface Exclusively {
+  /** Continues with a journal whose `-wal` file is lost. */
+  readonly incomplete: boolean
+  /** For how long to wait for another process that uses the journal; default not at all. */
+  readonly wait?: Duration.Duration | undefined
+}
+
 /**
  * Opens a journal, or creates it if it is missing, for one process at a time: two processes with the same uploads would
  * send each one twice.
- *
- * - `incomplete`: continues with a journal whose `-wal` file is lost.
- * - `wait`: for how long to wait for another process that uses the journal; default not at all.
  */
-export const layerExclusive = (
-  path: string,
-  options: { readonly incomplete: boolean; readonly wait?: Duration.Duration | undefined }
-) => exclusive(path, { ...options, missing: create })
+export const layerExclusive = (path: string, options: Exclusively) => exclusive(path, { ...options, missing: create })
 
-const exclusive = (path: string, { adopt, incomplete, missing, wait }: {
-  readonly incomplete: boolean
-  readonly wait?: Duration.Duration | undefined
+const exclusive = (path: string, { adopt, incomplete, missing, wait }: Exclusively & {
   readonly missing: typeof create
   readonly adopt?: Adopt | undefined
 }) =>
@@ -132,17 +132,18 @@ const exclusive = (path: string, { adopt, incomplete, missing, wait }: {
       Layer.merge(Layer.effectDiscard(inUse(real)), Runs.layer),
       open(real, { adopt })
     )
-    return Layer.provideMerge(Layer.unwrap(Effect.as(found, journal)), layerLock(real, isNew, wait))
+    return Layer.provideMerge(
+      Layer.unwrap(Effect.as(found, journal)),
+      Layer.effectDiscard(locked(real, isNew, wait))
+    )
   }))
 
 // The lock is that of a transaction, which the system ends with the process, however the process ends.
-const layerLock = (path: string, isNew: boolean, wait: Duration.Duration = Duration.zero) =>
-  Layer.effectDiscard(
-    Effect.catch(
-      lockWithin(path, wait),
-      (error): Effect.Effect<never, JournalInUse | Unusable, FileSystem.FileSystem | Path.Path> =>
-        isTaken(error) ? Effect.fail(new JournalInUse({ path })) : cannotBeOpened(path, error, { isNew })
-    )
+const locked = (path: string, isNew: boolean, wait: Duration.Duration = Duration.zero) =>
+  Effect.catch(
+    lockWithin(path, wait),
+    (error): Effect.Effect<never, JournalInUse | Unusable, FileSystem.FileSystem | Path.Path> =>
+      isTaken(error) ? Effect.fail(new JournalInUse({ path })) : cannotBeOpened(path, error, { isNew })
   )
 
 type Adopt = SqlJournal.Options["adopt"]

@@ -57,8 +57,13 @@ describe("a batch at night", { timeout: 60_000 }, () => {
         const first = yield* startSlow(manifest)
         const hasty = yield* run("batch", manifest, "--wait=300ms")
         assert.deepStrictEqual([hasty.status, JSON.parse(hasty.stdout).error.tag], [69, "JournalInUse"])
-        const patient = yield* run("batch", manifest, "--wait")
+        const [patient, rehearsal] = yield* Effect.all(
+          [run("batch", manifest, "--wait"), run("batch", manifest, "--dry-run", "--wait")],
+          { concurrency: 2 }
+        )
         assert.deepStrictEqual([patient.status, statuses(patient)], [0, ["skipped"]])
+        assert.strictEqual(rehearsal.status, 0, rehearsal.stderr)
+        assert.include(rehearsal.stderr, "Waiting for another tbm-studio")
         assert.strictEqual(
           patient.stderr.split("\n").filter((line) => line.startsWith("Waiting for another")).length,
           1

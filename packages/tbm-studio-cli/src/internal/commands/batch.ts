@@ -251,11 +251,12 @@ export const batch = Command.make(
             sql
           )
         })
+      const exclusively = { incomplete: acceptJournal, wait: longest(wait, maxTime) }
       if (dryRun) {
         const path = noJournal ? undefined : yield* journalPath
         const plan = path === undefined || (yield* journalFile.isMissing(path))
           ? yield* Effect.provide(DryRun.run(jobs, local), Journal.layerMemory)
-          : yield* withJournal(path, journalFile.layerUnused(path, { incomplete: acceptJournal }), (path) =>
+          : yield* withJournal(path, journalFile.layerUnused(path, exclusively), (path) =>
             Effect.flatMap(whenUnfit(path), (whenUnfit) =>
               DryRun.run(jobs, { ...local, whenUnfit })))
         const table = yield* DryRun.table(plan)
@@ -278,7 +279,7 @@ export const batch = Command.make(
         : yield* Effect.flatMap(journalPath, (path) =>
           withJournal(
             path,
-            journalFile.layerExclusive(path, { incomplete: acceptJournal, wait: longest(wait, maxTime) }),
+            journalFile.layerExclusive(path, exclusively),
             (path) =>
               Effect.flatMap(
                 whenUnfit(path),
