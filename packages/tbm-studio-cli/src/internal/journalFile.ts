@@ -268,7 +268,10 @@ export interface Adopted {
  *
  * - `names`: gives the name of a file in a manifest, by its path.
  */
-export const adopt = Effect.fnUntraced(function*(path: string, scope: Place.Scope, names: (file: string) => string) {
+export const adopt = Effect.fnUntraced(function*(path: string, scope: Place.Scope, { names, wait }: {
+  readonly names: (file: string) => string
+  readonly wait?: Duration.Duration | undefined
+}) {
   const missing = () => Effect.fail(new InvalidInput({ message: `There is no journal ${path}. Check its name.` }))
   let outdated = 0
   const takeOver = ({ at, id }: SqlJournal.OutdatedEntry): SqlJournal.Adopted | undefined => {
@@ -300,7 +303,7 @@ export const adopt = Effect.fnUntraced(function*(path: string, scope: Place.Scop
         ? new InvalidInput({ message: `The journal ${path} ${bothAddresses}` })
         : failure(path, new Journal.JournalError({ operation: "write", cause: error }))
     ),
-    Effect.provide(exclusive(path, { adopt: takeOver, incomplete: false, missing }))
+    Effect.provide(exclusive(path, { adopt: takeOver, incomplete: false, missing, wait }))
   )
 })
 

@@ -18,10 +18,11 @@ const flags = {
     Flag.withMetavar("FILE"),
     Flag.withDescription("Its journal (default MANIFEST.journal.sqlite)"),
     Flag.optional
-  )
+  ),
+  wait: journalFile.waitFlag
 }
 
-export const adopt = Command.make("adopt", flags, ({ journal, manifest }) =>
+export const adopt = Command.make("adopt", flags, ({ journal, manifest, wait }) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const paths = yield* Path.Path
@@ -29,10 +30,11 @@ export const adopt = Command.make("adopt", flags, ({ journal, manifest }) =>
     const path = Option.isSome(journal) ? journal.value : yield* journalFile.beside(manifest)
     const real = yield* Effect.orElseSucceed(fs.realPath(manifest), () => paths.resolve(manifest))
     const folders = [paths.dirname(real), paths.dirname(paths.resolve(manifest))]
-    const { moved, outdated } = yield* journalFile.adopt(path, scope, (file) =>
-      folders.map((folder) =>
-        paths.relative(folder, file)
-      ).find((name) => !name.startsWith("..")) ?? file)
+    const { moved, outdated } = yield* journalFile.adopt(path, scope, {
+      names: (file) =>
+        folders.map((folder) => paths.relative(folder, file)).find((name) => !name.startsWith("..")) ?? file,
+      wait: Option.getOrUndefined(wait)
+    })
     const lines = [
       ...(outdated === 0 ? [] : [`Took over ${units.plural(outdated, "upload")} of an earlier build.`]),
       ...(moved === 0
