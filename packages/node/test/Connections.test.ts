@@ -176,7 +176,7 @@ describe("Connections", () => {
       assert.strictEqual(most, 2)
       assert.match(String((yield* Effect.flip(first.arrayBuffer)).reason.cause), /was not read/)
       const late = yield* Effect.flip(ResponseBody.json(first, Schema.Unknown))
-      assert.include(late.message, "read or cancel the body")
+      assert.include(late.message, "read or cancel each response's body")
       assert.isFalse(NotAsked.isNotAsked(late))
       assert.strictEqual((yield* third.arrayBuffer).byteLength, 1_000_000)
     }).pipe(Effect.provide(Connections.layer({ connections: 2 })), Effect.scoped))

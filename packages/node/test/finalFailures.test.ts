@@ -149,7 +149,7 @@ describe("what nothing mends", () => {
           assert.deepStrictEqual(failure, { attempts: 1, recovery: "GiveUp", reason: "TransportFailure" }, message)
           assert.include(
             message,
-            version === "tls1_3" ? "check the client certificate" : "the certificates of both sides"
+            version === "tls1_3" ? "rejects this client's certificate" : "the certificates of both sides"
           )
         }).pipe(Effect.scoped)
     )
