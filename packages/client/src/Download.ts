@@ -54,7 +54,8 @@
  * })
  *
  * await Effect.runPromise(Effect.provide(program, Layer.succeed(HttpClient.HttpClient, flaky))) // => 180000
- * ranges // => ["all", "bytes=100000-"]
+ * // All of it, then the rest.
+ * ranges.length // => 2
  * ```
  *
  * @stability stable
@@ -161,6 +162,8 @@ class Progress implements Position {
   delivered = 0
   version: entity.Version | undefined = undefined
   private total: number | undefined = undefined
+  /** What was announced, also where that may be the length of a packed body. */
+  private announced = 0
   private lastByte = 0
   /** Where the present response begins and, if known, ends. */
   private from = 0
@@ -188,7 +191,9 @@ class Progress implements Position {
     const encoded = entity.isEncoded(headers)
     this.opened = true
     this.version = encoded ? undefined : entity.versionOf(headers)
-    this.total = encoded ? undefined : entity.lengthOf(response)
+    const length = encoded ? undefined : entity.lengthOf(headers)
+    this.announced = length ?? 0
+    this.total = entity.mayBePacked(response) ? undefined : length
     this.from = 0
     this.to = this.total
     return undefined
@@ -241,7 +246,8 @@ class Progress implements Position {
         return piece
       }),
       Stream.concat(Stream.suspend(() => {
-        const missing = (this.total ?? at) - at
+        // Of a packed body, more has come than was announced. Where less has, it may have broken off.
+        const missing = (this.total ?? Math.max(this.announced, at)) - at
         return missing === 0
           ? Stream.empty
           : Stream.fail(new DownloadError({ reason: "Incomplete", got: `${missing} bytes are missing` }))

@@ -396,29 +396,53 @@ describe("Download", () => {
       assert.throws(() => Download.stream(client, ranged), RangeError)
     }).pipe(Effect.provide(FetchHttpClient.layer)))
 
-  it.effect("a page does not take the length of a body that its browser unpacked for that of the file", () =>
-    Effect.gen(function*() {
-      const file = "row\n".repeat(20_000)
-      const transport = HttpClient.make((request) =>
-        Effect.sync(() => {
-          // Of `content-encoding: gzip`, a page sees nothing, unless the server lets it.
-          const response = new Response(file, { headers: { "content-length": "400", etag: `"v1"` } })
-          Object.defineProperty(response, "url", { value: "https://files.example/report.csv" })
-          return HttpClientResponse.fromWeb(request, response)
+  describe("in a page, from another origin", () => {
+    const file = "row\n".repeat(20_000)
+    const fromPage = (respond: (range: string | undefined) => Response) =>
+      Effect.gen(function*() {
+        const transport = HttpClient.make((request) =>
+          Effect.sync(() => {
+            const response = respond(request.headers["range"])
+            Object.defineProperty(response, "url", { value: "https://files.example/report.csv" })
+            return HttpClientResponse.fromWeb(request, response)
+          })
+        )
+        yield* Effect.acquireRelease(
+          Effect.sync(() => vi.stubGlobal("location", { origin: "https://app.example" })),
+          () => Effect.sync(() => vi.unstubAllGlobals())
+        )
+        const client = yield* Effect.provideService(
+          ResilientClient.make({ name: "files", baseUrl: "https://files.example" }),
+          HttpClient.HttpClient,
+          transport
+        )
+        const resume = RetryPolicy.make({ times: 1, backoff: Backoff.immediate })
+        return yield* Stream.mkString(Stream.decodeText(Download.stream(client, "/report.csv", { resume })))
+      })
+
+    it.effect("the length of a body that the browser unpacked is not that of the file", () =>
+      Effect.gen(function*() {
+        // Of `content-encoding: gzip`, a page sees nothing, unless the server lets it.
+        const headers = { "content-length": "400", etag: `"v1"` }
+        assert.strictEqual(yield* fromPage(() => new Response(file, { headers })), file)
+      }))
+
+    it.effect("a body that ends before its length goes on", () =>
+      Effect.gen(function*() {
+        const ranges: Array<string | undefined> = []
+        const text = yield* fromPage((range) => {
+          ranges.push(range)
+          if (range === undefined) {
+            const headers = { "content-length": `${file.length}`, etag: `"v1"` }
+            return new Response(file.slice(0, 50_000), { headers })
+          }
+          const headers = { "content-range": `bytes 49999-${file.length - 1}/${file.length}`, etag: `"v1"` }
+          return new Response(file.slice(49_999), { status: 206, headers })
         })
-      )
-      yield* Effect.acquireRelease(
-        Effect.sync(() => vi.stubGlobal("location", { origin: "https://app.example" })),
-        () => Effect.sync(() => vi.unstubAllGlobals())
-      )
-      const client = yield* Effect.provideService(
-        ResilientClient.make({ name: "files", baseUrl: "https://files.example" }),
-        HttpClient.HttpClient,
-        transport
-      )
-      const text = yield* Stream.mkString(Stream.decodeText(Download.stream(client, "/report.csv")))
-      assert.strictEqual(text, file)
-    }))
+        assert.strictEqual(text, file)
+        assert.deepStrictEqual(ranges, [undefined, "bytes=49999-"])
+      }))
+  })
 
   it("delivers the beginning of one version, and succeeds only if that is whole", () => {
     const behavior = FastCheck.record({

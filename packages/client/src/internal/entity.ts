@@ -34,14 +34,17 @@ export const isEncoded = (headers: Headers.Headers): boolean =>
   (headers["content-encoding"] ?? "identity").trim().toLowerCase() !== "identity"
 
 /**
- * A page that asks another origin sees the length of a body that was packed, but neither that it was, nor can it ask for another one:
- * browsers say themselves what they accept.
+ * Whether the length may be that of a body that was packed: a page that asks another origin sees it, but neither that the body was
+ * packed, nor can it ask for another one, since browsers say themselves what they accept.
  */
-export const lengthOf = ({ headers, url }: HttpClientResponse.HttpClientResponse): number | undefined => {
-  const length = headers["content-length"]
+export const mayBePacked = ({ url }: HttpClientResponse.HttpClientResponse): boolean => {
   const { location } = globalThis
-  const isForeign = location !== undefined && URL.canParse(url) && new URL(url).origin !== location.origin
-  return !isForeign && length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
+  return location !== undefined && URL.canParse(url) && new URL(url).origin !== location.origin
+}
+
+export const lengthOf = (headers: Headers.Headers): number | undefined => {
+  const length = headers["content-length"]
+  return length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
 }
 
 /** The range of a 206, if it is one that makes sense and says how long the whole is. */
