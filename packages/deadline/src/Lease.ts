@@ -85,7 +85,7 @@ export const withTimeout = (
   timeout: StoreTimeout.StoreTimeout,
   store = "silent"
 ): Lease["Service"] => {
-  // Until when owners have what was granted to them and not released, those that end first at the beginning.
+  // Until when owners have what was granted to them and not released, in the order of the grants.
   const held = new Map<string, number>()
   const call = <A>(call: Effect.Effect<A, LeaseError>) =>
     Effect.catchTag(timeout(call), "TimedOut", () => Effect.fail(new LeaseError({ store })))

@@ -162,7 +162,7 @@ export const mapErrors: {
       const held = attemptOf(outside)
       const lifetime = held?.lifetime
       const keeper = lifetime === undefined ? Context.get(outside, KeptResponse.Current) : lifetime.kept
-      // Who reads a response further has to do so before the caller gets it.
+      // A keeper that reads a response further does so before the caller gets it.
       const reads = keeper?.settle ? "whole" : Context.get(outside, CurrentBody) ?? options.body ?? "json"
       const clocks = new attemptLimits.AttemptLimits(limits, progress, Context.get(outside, Clock.Clock), held?.now)
       if (held !== undefined) {
@@ -225,7 +225,7 @@ export const mapErrors: {
         // Who has the headers of an earlier response reads this one in its place.
         const isShown = lifetime?.isHandedOver
         if (response instanceof WholeResponse && !isShown) return Effect.succeed(response)
-        // What is rejected will be asked for again, by who is around the attempt.
+        // The authentication around the attempt will send the request again.
         const isRejected = Context.get(outside, Rejected.Current)
         if (lifetime !== undefined && !isRejected?.(response) && (isShown || hasBody(response))) {
           const mapped = response instanceof MappedResponse ? response : new MappedResponse(response, mapBodyError)

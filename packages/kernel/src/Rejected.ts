@@ -1,10 +1,10 @@
 /**
- * Which successful responses are failures to who is around an attempt, such as a login page to an authentication.
+ * Which successful responses an authentication takes for a rejected token, such as a login page.
  *
  * **Why**
  *
- * A caller gets a response with its headers, while its attempt lasts until the end of the body. One that will be asked for again must not
- * be given out.
+ * A caller gets a response with its headers, while its attempt lasts until the end of the body. The authentication around the attempt sends
+ * such a request again, so the caller must not get the first response.
  *
  * **Example** (A login page)
  *
