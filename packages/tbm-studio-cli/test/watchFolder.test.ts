@@ -75,7 +75,7 @@ describe("a folder in which files arrive", () => {
       for (const millis of [0, 1_000, 2_000]) {
         const { ready, rejected, waiting } = yield* at(millis)
         assert.deepStrictEqual([ready, waiting, Object.keys(rejected)], [[], [], [composed]])
-        assert.include(rejected[`${composed}`], "Two files have this name, which spell an accent differently")
+        assert.include(rejected[`${composed}`], "Two files have this name, with an accent written in two ways")
       }
       rmSync(join(path, `${composed}`))
       yield* at(3_000)

@@ -229,7 +229,7 @@ export const reject = (arrival: Arrival, why: string): void => {
   arrival.why = why
 }
 
-const ambiguous = "Two files have this name, which spell an accent differently: rename one."
+const ambiguous = "Two files have this name, with an accent written in two ways: rename one."
 
 export const isLink = "It is a link: only files are sent."
 
