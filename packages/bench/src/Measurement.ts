@@ -3,12 +3,13 @@
  *
  * **Details**
  *
- * All subjects run in one process, in rounds, each round in another order, so that a slow moment of the machine meets
- * all of them. What counts is CPU time (user and system), or the clock where a case says so, and the median over the rounds.
+ * All subjects run in one process, in rounds, each round in a random order of its own, so that a slow moment of the machine
+ * meets all of them, and what one leaves to the garbage collector falls on all of them. What counts is CPU time (user and system), or the clock where a case says so, and the median over the rounds.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
 import { spawnSync } from "node:child_process"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { fileURLToPath } from "node:url"
@@ -106,8 +107,7 @@ const measureTogether = Effect.fnUntraced(function*(suite: Suite, case_: Case, e
   for (const [name, subject] of subjects) calls.set(name, yield* calibrate(subject, case_, effort))
   const { units = ["ns/call"] } = case_
   for (let round = 0; round < Math.min(effort.rounds, case_.rounds ?? Infinity); round++) {
-    for (let turn = 0; turn < subjects.length; turn++) {
-      const [name, subject] = subjects[(round + turn) % subjects.length] ?? never()
+    for (const [name, subject] of yield* Random.shuffle(subjects)) {
       const count = calls.get(name) ?? 1
       if (case_.collects === true) yield* collected
       const taken = yield* nanosOf(subject, case_.batch, count)
@@ -210,8 +210,4 @@ const quantile = (values: ReadonlyArray<number>, q: number): number => {
   const low = sorted[Math.floor(index)] ?? Number.NaN
   const high = sorted[Math.ceil(index)] ?? Number.NaN
   return low + (high - low) * (index - Math.floor(index))
-}
-
-const never = (): never => {
-  throw new RangeError("a case without subjects")
 }
