@@ -116,10 +116,8 @@ const different = (
   ]
 }
 
-const line = (part: string, text: string): string => {
-  const [first = "", ...rest] = wrapped(text)
-  return [`  ${part.padEnd(14)}  ${first.trimStart()}`.trimEnd(), ...rest].join("\n")
-}
+const line = (part: string, text: string): string =>
+  (`  ${part}`.padEnd(16) + wrapped(text).join("\n").slice(16)).trimEnd()
 
 /** Lines that are no longer than `width`, where words allow it. */
 const wrapped = (text: string): ReadonlyArray<string> => {

@@ -1,5 +1,6 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
+import * as Equal from "effect/Equal"
 import * as Predicate from "effect/Predicate"
 import type { Around, Description, Table } from "../Part.ts"
 import * as Slot from "../Slot.ts"
@@ -21,53 +22,53 @@ export const nameUsedTwice = (descriptions: ReadonlyArray<{ readonly name: strin
   descriptions.find(({ name }, index) => descriptions.slice(0, index).some((earlier) => earlier.name === name))?.name
 
 /** Whether options that make sense say the same, in whatever order and units. */
-export const sameMeaning = (shape: Field.Shape, one: unknown, other: unknown): boolean => {
-  if (Object.is(one, other)) return true
-  if (one === undefined || other === undefined) return false
+export const sameMeaning = (shape: Field.Shape, one: unknown, other: unknown): boolean =>
+  Equal.equals(meaning(shape, one), meaning(shape, other))
+
+const meaning = (shape: Field.Shape, value: unknown): unknown => {
   switch (shape._tag) {
     case "Duration":
-      return millisOf(one) === millisOf(other)
+      return Duration.toMillis(time.read(value as Duration.Input, "Duration"))
     case "Number":
-      return (one ?? Infinity) === (other ?? Infinity)
-    case "Struct":
-      return sameEntries((name) => shape.fields[name], one, other)
-    case "Variants":
-      return sameEntries((name) => shape.variants[name], one, other)
+      return value ?? Infinity
     case "Record":
-      return sameEntries(() => shape.value, one, other)
-    case "OneOrMore": {
-      const [ones, others] = [listOf(one), listOf(other)]
-      return ones.length === others.length &&
-        ones.every((item, index) => sameMeaning(shape.item.shape, item, others[index]))
-    }
-    case "Either": {
-      const isFirst = shape.isFirst(one)
-      return isFirst === shape.isFirst(other) &&
-        sameMeaning((isFirst ? shape.first : shape.second).shape, one, other)
-    }
+      return entries(() => shape.value, value, meaning)
+    case "OneOrMore":
+      return listOf(value).map((item) => meaning(shape.item.shape, item))
     default:
-      return false
+      return parts(shape, value, meaning)
   }
 }
 
-const sameEntries = (fieldOf: (name: string) => Field.AnyField | undefined, one: unknown, other: unknown): boolean => {
-  if (!Predicate.isObject(one) || !Predicate.isObject(other)) return false
-  const a = present(one)
-  const b = present(other)
-  return a.size === b.size && [...a].every(([name, value]) => {
-    const field = fieldOf(name)
-    return field !== undefined && sameMeaning(field.shape, value, b.get(name))
-  })
-}
-
-const present = (value: object): ReadonlyMap<string, unknown> =>
-  new Map(Object.entries(value).filter(([, option]) => option !== undefined))
-
-const listOf = (value: unknown): ReadonlyArray<unknown> => Array.isArray(value) ? value : [value]
-
 const time = /* @__PURE__ */ Field.duration({ min: -Infinity })
 
-const millisOf = (value: unknown): number => Duration.toMillis(time.read(value as Duration.Input, "Duration"))
+type View = (shape: Field.Shape, value: unknown) => unknown
+
+/** Options with what `view` makes of those within. */
+const parts = (shape: Field.Shape, value: unknown, view: View): unknown => {
+  switch (shape._tag) {
+    case "Struct":
+      return entries((name) => shape.fields[name], value, view)
+    case "Variants":
+      return entries((name) => shape.variants[name], value, view)
+    case "Either":
+      return view((shape.isFirst(value) ? shape.first : shape.second).shape, value)
+    default:
+      return value
+  }
+}
+
+const entries = (fieldOf: (name: string) => Field.AnyField | undefined, value: unknown, view: View): unknown =>
+  Predicate.isObject(value)
+    ? Object.fromEntries(
+      Object.entries(value).flatMap(([name, option]) => {
+        const field = fieldOf(name)
+        return option === undefined || field === undefined ? [] : [[name, view(field.shape, option)]]
+      })
+    )
+    : value
+
+const listOf = (value: unknown): ReadonlyArray<unknown> => Array.isArray(value) ? value : [value]
 
 interface Line {
   readonly slot: Slot.Slot
@@ -81,7 +82,7 @@ export const lines = (
   parts: Table,
   around: ReadonlyArray<Around<unknown, unknown>>,
   madeElsewhere: { readonly [key: string]: unknown } = {},
-  view: (shape: Field.Shape, options: unknown) => unknown = (_, options) => options
+  view: View = (_, options) => options
 ): ReadonlyArray<Line> =>
   Slot.order.flatMap((slot) => [
     ...around.filter((one) => one.slot === slot).map((one) => ({ slot, part: slot, options: one.name })),
@@ -95,8 +96,7 @@ export const lines = (
   ])
 
 /** What may be shown to anybody: no texts, and of records and lists of texts only how many entries there are. */
-export const withoutTexts = (shape: Field.Shape, value: unknown): unknown => {
-  if (value === undefined) return undefined
+export const withoutTexts: View = (shape, value) => {
   switch (shape._tag) {
     case "Text":
       return undefined
@@ -106,26 +106,10 @@ export const withoutTexts = (shape: Field.Shape, value: unknown): unknown => {
       const items = listOf(value).map((item) => withoutTexts(shape.item.shape, item))
       return items.includes(undefined) ? `(${items.length})` : items
     }
-    case "Struct":
-      return fieldsWithoutTexts((name) => shape.fields[name], value)
-    case "Variants":
-      return fieldsWithoutTexts((name) => shape.variants[name], value)
-    case "Either":
-      return withoutTexts((shape.isFirst(value) ? shape.first : shape.second).shape, value)
     default:
-      return value
+      return parts(shape, value, withoutTexts)
   }
 }
-
-const fieldsWithoutTexts = (fieldOf: (name: string) => Field.AnyField | undefined, value: unknown): unknown =>
-  Predicate.isObject(value)
-    ? Object.fromEntries(
-      Object.entries(value).map(([name, option]) => {
-        const field = fieldOf(name)
-        return [name, field && withoutTexts(field.shape, option)]
-      })
-    )
-    : value
 
 export const describe = (name: string, lines: ReadonlyArray<Line>): string =>
   [name, ...lines.map(({ options, part }) => line(part, options)), "  the call"].join("\n")

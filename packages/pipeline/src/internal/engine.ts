@@ -92,10 +92,12 @@ export const make = (first: Description, options: Options) => {
       part: AnyPart,
       settings: unknown,
       present: Assembly | undefined
-    ): AnyPolicy | undefined =>
-      present !== undefined && description.sameMeaning(part.field.shape, settings, present.description[key])
-        ? present.policies[key]
+    ): AnyPolicy | undefined => {
+      const before = present?.description[key]
+      return before !== undefined && description.sameMeaning(part.field.shape, settings, before)
+        ? present?.policies[key]
         : undefined
+    }
 
     let current = yield* build(first, former?.current())
     const linesNow = (view?: typeof description.withoutTexts) =>
