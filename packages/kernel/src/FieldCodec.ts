@@ -25,12 +25,12 @@
  * @stability stable
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as ErrorMessage from "./ErrorMessage.ts"
 import * as Field from "./Field.ts"
 import { hint, noSuch } from "./Hint.ts"
 import { unknownOptions } from "./internal/unknownOptions.ts"
@@ -51,7 +51,7 @@ export interface Functions {
  * @category errors
  * @since 0.1.0
  */
-export class UnnamedFunction extends Data.TaggedError("UnnamedFunction")<{
+export class UnnamedFunction extends ErrorMessage.TaggedError("UnnamedFunction")<{
   /** Where the function is in the options, such as `retry.when`. */
   readonly path: string
   /** The names that the table has. */

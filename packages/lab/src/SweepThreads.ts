@@ -31,7 +31,7 @@
  * @since 0.1.0
  */
 import * as Argument from "@effect-resilience/kernel/Argument"
-import * as Data from "effect/Data"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Effect from "effect/Effect"
 import { availableParallelism } from "node:os"
 import { Worker } from "node:worker_threads"
@@ -45,7 +45,9 @@ import type * as Sweep from "./Sweep.ts"
  * @category errors
  * @since 0.1.0
  */
-export class ThreadFailed extends Data.TaggedError("ThreadFailed")<{ readonly key: string; readonly cause: unknown }> {
+export class ThreadFailed
+  extends ErrorMessage.TaggedError("ThreadFailed")<{ readonly key: string; readonly cause: unknown }>
+{
   override get message(): string {
     return `A thread of a sweep failed in the cell ${this.key}: ${textOf(this.cause)}`
   }

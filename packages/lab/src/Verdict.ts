@@ -37,8 +37,8 @@
  * @stability stable
  * @since 0.1.0
  */
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Field from "@effect-resilience/kernel/Field"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import type { ClientResult, Counts, LabResult } from "./LabResult.ts"
 import * as Result from "./LabResult.ts"
@@ -174,7 +174,7 @@ const seconds = (millis: number): string => String(Math.round(millis / 100) / 10
  * @since 0.1.0
  */
 export class Storm
-  extends Data.TaggedError("Storm")<{ readonly verdict: Verdict; readonly what?: string | undefined }>
+  extends ErrorMessage.TaggedError("Storm")<{ readonly verdict: Verdict; readonly what?: string | undefined }>
 {
   override get message(): string {
     const { verdict, what } = this

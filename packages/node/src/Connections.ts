@@ -70,11 +70,11 @@ import * as BufferReuse from "@effect-resilience/http/BufferReuse"
 import * as SendProgress from "@effect-resilience/http/SendProgress"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Direct from "@effect-resilience/kernel/Direct"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import type { Dispatcher } from "@effect/platform-node/Undici"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
@@ -161,7 +161,7 @@ export interface ClientCertificate {
  * @category errors
  * @since 0.1.0
  */
-export class InvalidConnection extends Data.TaggedError("InvalidConnection")<{
+export class InvalidConnection extends ErrorMessage.TaggedError("InvalidConnection")<{
   readonly option: "ca" | "clientCertificate" | "proxy"
   /** What is wrong with it. */
   readonly problem: string

@@ -37,8 +37,8 @@
 import type * as Classifier from "@effect-resilience/errors/Classifier"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
@@ -53,11 +53,11 @@ import * as Pipeline from "./Pipeline.ts"
  * @category errors
  * @since 0.1.0
  */
-export class NoSuchPipeline extends Data.TaggedError("NoSuchPipeline")<{
+export class NoSuchPipeline extends ErrorMessage.TaggedError("NoSuchPipeline")<{
   /** The name that was asked for. */
-  readonly name: string
+  readonly pipeline: string
   /** The names that are configured. */
-  readonly names: ReadonlyArray<string>
+  readonly pipelines: ReadonlyArray<string>
 }> {
   get [NotAsked.symbol](): true {
     return true
@@ -66,7 +66,7 @@ export class NoSuchPipeline extends Data.TaggedError("NoSuchPipeline")<{
     return Recovery.giveUp
   }
   override get message(): string {
-    return `There is no pipeline "${this.name}"; there are ${this.names.join(", ") || "none"}.`
+    return `There is no pipeline "${this.pipeline}"; there are ${this.pipelines.join(", ") || "none"}.`
   }
 }
 
@@ -147,7 +147,7 @@ export function make<P, E, R>(
         Effect.suspend(() => {
           const pipeline = pipelines.get(name)
           return pipeline === undefined
-            ? Effect.fail(new NoSuchPipeline({ name, names: [...pipelines.keys()] }))
+            ? Effect.fail(new NoSuchPipeline({ pipeline: name, pipelines: [...pipelines.keys()] }))
             : Effect.succeed(pipeline)
         }),
       names: Effect.sync(() => [...pipelines.keys()]),

@@ -477,7 +477,7 @@ describe("PipelineRegistry", () => {
       assert.strictEqual(yield* registry.get("ledger"), ledger)
       assert.strictEqual((yield* Effect.flip(ledger.execute(Effect.void)))._tag, "CircuitOpen")
       const missing = yield* Effect.flip(registry.get("search"))
-      assert.deepStrictEqual(missing.names, ["ledger", "mail"])
+      assert.deepStrictEqual(missing.pipelines, ["ledger", "mail"])
     }).pipe(Effect.provide(PipelineRegistry.layer([
       { name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 1 } } },
       { name: "search" }

@@ -109,7 +109,7 @@ const examples: { readonly [name: string]: ReadonlyArray<unknown> } = {
     new UploaderError.ProcessingUnknown({ processId: "{process}", after: Duration.minutes(30) })
   ],
   "Period.InvalidPeriod": [new Period.InvalidPeriod({ text: "Jan-24" })],
-  "TableAddress.InvalidName": [new TableAddress.InvalidName({ what: "table", name: "{name}" })],
+  "TableAddress.InvalidName": [new TableAddress.InvalidName({ what: "table", text: "{name}" })],
   "Journal.PlaceTaken": [new Journal.PlaceTaken({ place: "{place}" })]
 }
 

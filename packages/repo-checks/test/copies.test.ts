@@ -204,3 +204,21 @@ it("asks by instanceof only for classes that know those of another copy", () => 
   )
   expect([...new Set(found)]).toEqual([])
 })
+
+it("has errors that are printed with their message, under the name of their class", () => {
+  const errors = publicPackages().filter(({ manifest, name }) =>
+    name === "kernel" || manifest.dependencies?.[`${scope}kernel`] !== undefined
+  ).flatMap(({ modules, name }) =>
+    modules.flatMap(({ code, path }) =>
+      [...code.matchAll(
+        /@category errors\n(?: \*.*\n)*? \*\/\nexport class (\w+)\s+extends\s+([\w.]+)\([^]*?(?=\n\})/g
+      )].map((
+        [text, exported = "", base = ""]
+      ) => ({ error: `packages/${name}/src/${path} ${exported}`, base, hidesName: text.includes("readonly name:") }))
+    )
+  )
+  expect(errors.length).toBeGreaterThan(30)
+  // Workflows rebuild the one of Schema from JSON.
+  expect(errors.filter(({ base }) => ![...crosses, "Schema.TaggedError"].includes(base))).toEqual([])
+  expect(errors.filter(({ hidesName }) => hidesName)).toEqual([])
+})

@@ -41,9 +41,9 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Hint from "@effect-resilience/kernel/Hint"
 import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
@@ -78,7 +78,7 @@ export interface Row {
  * @category errors
  * @since 0.1.0
  */
-export class InvalidManifest extends Data.TaggedError("InvalidManifest")<{
+export class InvalidManifest extends ErrorMessage.TaggedError("InvalidManifest")<{
   /** The file. */
   readonly path: string
   /** One line for each, with its row. */

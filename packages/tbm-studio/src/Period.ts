@@ -17,9 +17,9 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Hint from "@effect-resilience/kernel/Hint"
 import * as Brand from "effect/Brand"
-import * as Data from "effect/Data"
 import * as Result from "effect/Result"
 
 /**
@@ -39,7 +39,7 @@ export type Period = string & Brand.Brand<"@effect-resilience/tbm-studio/Period"
  * @category errors
  * @since 0.1.0
  */
-export class InvalidPeriod extends Data.TaggedError("InvalidPeriod")<{ readonly text: string }> {
+export class InvalidPeriod extends ErrorMessage.TaggedError("InvalidPeriod")<{ readonly text: string }> {
   get [NotAsked.symbol](): true {
     return true
   }

@@ -45,9 +45,9 @@ import * as Origin from "@effect-resilience/auth/Origin"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -94,7 +94,7 @@ export class Settings extends Context.Service<Settings, {
  * @category errors
  * @since 0.1.0
  */
-export class InvalidSettings extends Data.TaggedError("InvalidSettings")<{
+export class InvalidSettings extends ErrorMessage.TaggedError("InvalidSettings")<{
   /** One line for each, which names the setting; without values of secrets. */
   readonly problems: ReadonlyArray<string>
 }> {

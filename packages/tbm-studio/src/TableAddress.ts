@@ -24,7 +24,7 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as Data from "effect/Data"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Result from "effect/Result"
 import * as Period from "./Period.ts"
 
@@ -65,11 +65,11 @@ export const actions = ["overwrite", "append"] as const
  * @category errors
  * @since 0.1.0
  */
-export class InvalidName extends Data.TaggedError("InvalidName")<{
+export class InvalidName extends ErrorMessage.TaggedError("InvalidName")<{
   /** Which of the names. */
   readonly what: "project" | "table"
-  /** The name. */
-  readonly name: string
+  /** The name, as it was given. */
+  readonly text: string
 }> {
   get [NotAsked.symbol](): true {
     return true
@@ -78,7 +78,7 @@ export class InvalidName extends Data.TaggedError("InvalidName")<{
     return Recovery.correct
   }
   override get message(): string {
-    return `The ${this.what} ${JSON.stringify(this.name)} cannot be addressed: ` +
+    return `The ${this.what} ${JSON.stringify(this.text)} cannot be addressed: ` +
       `a name must not be empty, "." or "..", and must not contain control characters or broken Unicode.`
   }
 }
@@ -99,7 +99,7 @@ export const make = (input: {
   readonly period: string
 }): Result.Result<TableAddress, InvalidName | Period.InvalidPeriod> => {
   for (const what of ["project", "table"] as const) {
-    if (!isName(input[what])) return Result.fail(new InvalidName({ what, name: input[what] }))
+    if (!isName(input[what])) return Result.fail(new InvalidName({ what, text: input[what] }))
   }
   return Result.map(Period.parse(input.period), (period) => ({ project: input.project, table: input.table, period }))
 }

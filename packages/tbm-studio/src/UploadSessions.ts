@@ -43,8 +43,8 @@
  */
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
@@ -116,7 +116,7 @@ export interface UploadSessions {
  * @category errors
  * @since 0.1.0
  */
-export class SessionsError extends Data.TaggedError("SessionsError")<{
+export class SessionsError extends ErrorMessage.TaggedError("SessionsError")<{
   /** What was tried; the words stand in the message. */
   readonly operation: "read" | "kept" | "removed"
   /** What the store failed with. */

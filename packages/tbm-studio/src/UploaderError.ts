@@ -36,7 +36,7 @@ import type * as Region from "./Region.ts"
  * @category errors
  * @since 0.1.0
  */
-export class UploaderError extends Data.TaggedError("UploaderError")<{
+export class UploaderError extends ErrorMessage.TaggedError("UploaderError")<{
   /** The name of the file. */
   readonly source: string
   /** What happened, with the `Recovery` that the error takes over. */

@@ -31,10 +31,10 @@
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import { md5 } from "@noble/hashes/legacy.js"
 import { sha256 } from "@noble/hashes/sha2.js"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Hex from "effect/encoding/Hex"
 import * as Predicate from "effect/Predicate"
@@ -93,7 +93,7 @@ export interface Hashing {
  * @category errors
  * @since 0.1.0
  */
-export class HashingError extends Data.TaggedError("HashingError")<{
+export class HashingError extends ErrorMessage.TaggedError("HashingError")<{
   /** What happened, for people. */
   readonly description: string
 }> {

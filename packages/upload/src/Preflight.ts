@@ -30,8 +30,8 @@
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as BufferReuse from "@effect-resilience/http/BufferReuse"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Hint from "@effect-resilience/kernel/Hint"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Stream from "effect/Stream"
@@ -87,7 +87,7 @@ export interface CsvSummary {
  * @category errors
  * @since 0.1.0
  */
-export class InvalidFile extends Data.TaggedError("InvalidFile")<{
+export class InvalidFile extends ErrorMessage.TaggedError("InvalidFile")<{
   /** The name of the file. */
   readonly source: string
   /** What was found, at most `maxProblems` of them. */

@@ -1,5 +1,5 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as Data from "effect/Data"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import type * as Effect from "effect/Effect"
 
 /**
@@ -8,9 +8,12 @@ import type * as Effect from "effect/Effect"
  * @category errors
  * @since 0.1.0
  */
-export class ServerFailed extends Data.TaggedError("ServerFailed") {
+export class ServerFailed extends ErrorMessage.TaggedError("ServerFailed") {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.retry
+  }
+  override get message(): string {
+    return "The server responded with a failure."
   }
 }
 
@@ -20,9 +23,12 @@ export class ServerFailed extends Data.TaggedError("ServerFailed") {
  * @category errors
  * @since 0.1.0
  */
-export class NoResponse extends Data.TaggedError("NoResponse") {
+export class NoResponse extends ErrorMessage.TaggedError("NoResponse") {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.retry
+  }
+  override get message(): string {
+    return "The server did not respond in time."
   }
 }
 
