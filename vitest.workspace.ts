@@ -11,7 +11,7 @@ const packages = readdirSync(new URL("./packages", import.meta.url), { withFileT
 // It measures what the heap keeps, in a process of its own.
 const alone = ["packages/upload/test/regressions/garbage-that-outlives-its-upload.test.ts"]
 
-const setupFiles = ["packages/repo-checks/src/PropertyDefaults.ts"]
+const setupFiles = ["packages/repo-checks/src/SeededChance.ts"]
 
 // Half of what a process takes to start goes into compiling: those that tests start compile each module once.
 process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("./node_modules/.compiled", import.meta.url))

@@ -184,7 +184,7 @@ export default defineConfig({
     sequence: { sequencer: QuickFirst },
     // A test that other work on the machine makes slow must not count as one that notices a mutant.
     testTimeout: 120_000,
-    setupFiles: ["packages/repo-checks/src/PropertyDefaults.ts"],
+    setupFiles: ["packages/repo-checks/src/SeededChance.ts"],
     include: ["packages/${name}/test/**/*.test.ts"],
     exclude: [
       "packages/${name}/test/integration/**",
