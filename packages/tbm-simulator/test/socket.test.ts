@@ -2,6 +2,7 @@
 import { type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { createHash } from "node:crypto"
 import { connect } from "node:net"
 import { boundary, call, form, logIn, part, v1 } from "./client.ts"
 
@@ -179,5 +180,34 @@ describe("on the wire", () => {
       yield* rejected.socket.send(rejected.head)
       yield* rejected.socket.until("401 Unauthorized")
       assert.match(rejected.socket.received(), /^HTTP\/1\.1 401/)
+    }))
+
+  it.live("rejects a part that arrives while its upload is finalized", () =>
+    Effect.gen(function*() {
+      const { port, state, url } = yield* Simulator.make({ seed: 1 })
+      const session = yield* logIn(url)
+      const headers = { ...session.headers, "app-type": "UploaderService" }
+      const uploads = "/uls/api/v1/upload/multipart"
+      const post = (path: string, body: string) => call(url + path, { method: "POST", headers, body })
+      yield* post(uploads, `{"name":"GL Data"}`)
+      const uploadId = (yield* state).uploader.sessions[0]?.uploadId
+      const target = (content: string) => {
+        const md5 = createHash("md5").update(content).digest("base64")
+        return `${uploads}/${uploadId}/part/1?lastPart=true&md5=${encodeURIComponent(md5)}`
+      }
+      yield* call(url + target("a,b\n"), { method: "PUT", headers, body: "a,b\n" })
+      const arrived = (yield* state).uploader.sessions
+
+      const late = yield* bare(port)
+      const lines = Object.entries({ host: "localhost", ...headers, "content-length": "4", expect: "100-continue" })
+        .map(([name, value]) => `${name}: ${value}\r\n`).join("")
+      yield* late.send(`PUT ${target("1,2\n")} HTTP/1.1\r\n${lines}\r\n`)
+      yield* late.until("100 Continue")
+      assert.strictEqual((yield* post(`${uploads}/${uploadId}`, "")).status, 200)
+      yield* late.send("1,2\n")
+      yield* late.until("\r\n\r\n{")
+      assert.match(late.received(), /HTTP\/1\.1 400 /)
+      const finalized = arrived.map((session) => ({ ...session, state: "finalized" as const }))
+      assert.deepStrictEqual((yield* state).uploader.sessions, finalized)
     }))
 })

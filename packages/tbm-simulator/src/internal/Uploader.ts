@@ -154,8 +154,12 @@ const initiate = Effect.fnUntraced(function*(call: Call) {
 const part = (call: Call, { part, uploadId }: Extract<Route.UploaderRoute, { operation: "part" }>) =>
   Effect.scoped(Effect.gen(function*() {
     const { connection, options, state: { settings, spool } } = call
-    const session = yield* sessionOf(call, uploadId)
-    if (session.state !== "open") return yield* reject(settings, 400, "The upload is finalized.")
+    const open = Effect.filterOrElse(
+      sessionOf(call, uploadId),
+      ({ state }) => state === "open",
+      () => reject(settings, 400, "The upload is finalized.")
+    )
+    const session = yield* open
     const number = /^[1-9]\d{0,4}$/.test(part) ? Number(part) : 0
     if (number < 1 || number > maxParts) {
       return yield* reject(settings, 400, `The part '${part}' ought to be a number from 1 to ${maxParts}.`)
@@ -186,7 +190,7 @@ const part = (call: Call, { part, uploadId }: Extract<Route.UploaderRoute, { ope
       return md5Mismatch(settings)
     }
     // The upload may have been aborted or finalized while this part arrived.
-    yield* sessionOf(call, uploadId)
+    yield* open
     accept(call, session, number, received)
     return done
   }))
