@@ -245,6 +245,8 @@ class Progress implements Position {
         this.lastByte = piece[piece.length - 1] ?? this.lastByte
         return piece
       }),
+      // What breaks after its last byte is whole.
+      Stream.catch((error) => at === this.total ? Stream.empty : Stream.fail(error)),
       Stream.concat(Stream.suspend(() => {
         // Of a packed body, more has come than was announced. Where less has, it may have broken off.
         const missing = (this.total ?? Math.max(this.announced, at)) - at

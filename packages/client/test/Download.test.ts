@@ -342,6 +342,12 @@ describe("Download", () => {
         }))
     }
 
+    it.effect("and asks for no more where the first broke after its last byte", () =>
+      Effect.gen(function*() {
+        const outcome = yield* download([200, { etag, "content-length": "6" }, ["abc", "def"]])
+        assert.deepStrictEqual(outcome, { failure: "none", pieces: ["abc", "def"], ranges: [undefined] })
+      }))
+
     it.effect("and asks again for what is missing of a range", () =>
       Effect.gen(function*() {
         const short = [206, { etag, "content-range": "bytes 3-5/6" }, ["de"]] as const
