@@ -9,7 +9,7 @@
  * **Details**
  *
  * - A stream that breaks, falls silent or ends is opened again with `Last-Event-ID`, if the server sent ids. The waits are those of a
- *   `RetryPolicy`, and not shorter than the server's `retry:`.
+ *   `RetryPolicy`, and not shorter than the server's `retry:`; where that is longer than the policy's `maxRetryAfter`, the stream fails.
  * - Without ids it is opened again only while nothing was delivered. After that a break is `PartsDelivered`; its `delivered` counts
  *   events. `resume` says otherwise.
  * - It ends with a 204, after the event that `last` names, and without ids where its body ends. With `last`, a body that ends before is a
@@ -85,7 +85,8 @@ export interface Options {
   readonly resume?: "withId" | "always" | "never" | undefined
   /**
    * How often in a row without an event, and after which waits; default 10 times, exponential from 1 second to 30 seconds with
-   * full jitter. `times: Infinity` never gives up, as in browsers. Each event begins the count anew.
+   * full jitter, and not where the server's `retry:` is longer than an hour. `times: Infinity` with `maxRetryAfter: "Infinity"`
+   * never gives up, as in browsers. Each event begins the count anew.
    */
   readonly policy?: RetryPolicy.RetryPolicy | undefined
   /** Continues a stream of an earlier program. */
@@ -160,7 +161,11 @@ export const stream = <E, R>(
   })
 }
 
-const standard = /* @__PURE__ */ RetryPolicy.make({ times: 10, backoff: { base: "1 second", cap: "30 seconds" } })
+const standard = /* @__PURE__ */ RetryPolicy.make({
+  times: 10,
+  backoff: { base: "1 second", cap: "30 seconds" },
+  maxRetryAfter: "1 hour"
+})
 
 const maxEventSize = 1_048_576
 

@@ -271,6 +271,27 @@ describe("EventStream", () => {
       assert.deepStrictEqual(waits, [7000, 7000])
     }))
 
+  it.effect("waits for two minutes where the server says so, by default, and not for two hours", () =>
+    Effect.gen(function*() {
+      const answers = ["retry: 120000\nid: 1\ndata: 1\n\n", "retry: 7200000\nid: 2\ndata: 2\n\n"]
+      const server = HttpClient.make((request) =>
+        Effect.sync(() =>
+          HttpClientResponse.fromWeb(
+            request,
+            new Response(answers.shift(), { headers: { "content-type": "text/event-stream" } })
+          )
+        )
+      )
+      const client = yield* ResilientClient.make({ name: "events", baseUrl: "https://events.example.com" }).pipe(
+        Effect.provide(Layer.succeed(HttpClient.HttpClient, server))
+      )
+      const fiber = yield* Effect.forkChild(read(EventStream.stream(client, "/events")))
+      yield* TestClock.adjust("3 minutes")
+      const { failure, seen } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(seen, ["1", "2"])
+      assert.instanceOf(failure, PartsDelivered.PartsDelivered)
+    }))
+
   it(
     "delivers each event once and in order, wherever a server with ids breaks off",
     () =>
