@@ -200,7 +200,7 @@ const makeRoutes = (options: Options) => {
   const connectTimeout = millis("connectTimeout", options.connectTimeout ?? "10 seconds")
   const headersTimeout = millis("headersTimeout", options.headersTimeout ?? "5 minutes")
   const bodyTimeout = millis("bodyTimeout", options.bodyTimeout ?? "1 minute")
-  const keepAliveTimeout = millis("keepAlive", options.keepAlive ?? "4 seconds")
+  const keepAliveTimeout = millis("keepAlive", options.keepAlive ?? "4 seconds") || longestTimer
   const poolTimeout = millis("poolTimeout", options.poolTimeout ?? "2 minutes")
   const maxAge = millis("maxAge", options.maxAge ?? "2 minutes")
   const connections = options.connections ?? 64
@@ -349,5 +349,8 @@ const proxyUrl = (proxy: Redacted.Redacted | undefined): Effect.Effect<URL | und
 const millis = (name: string, input: Duration.Input): number => {
   const value = Duration.toMillis(input)
   requireArgument(value > 0, `Connections.${name}`, "above 0", input)
-  return Number.isFinite(value) ? value : 0
+  return value > longestTimer ? 0 : value
 }
+
+// Node.js makes a millisecond of a longer time, which therefore is no limit here.
+const longestTimer = 2 ** 31 - 1

@@ -8,6 +8,7 @@ import { ConfigProvider, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope, St
 import { HttpBody, HttpClient, HttpClientError } from "effect/http"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
+import * as Https from "node:https"
 import type * as Net from "node:net"
 import { closedPort, unresolvable } from "../../chaos/test/nowhere.ts"
 import * as NoProxy from "../src/internal/noProxy.ts"
@@ -323,6 +324,17 @@ describe("Connections", () => {
         assert.instanceOf(error.reason.cause, Error)
         assert.strictEqual(error.reason.cause.message, message)
         assert.deepInclude(error.request.body.toJSON(), { _tag: "Stream", contentLength: 200_000 })
+      }
+    }).pipe(Effect.scoped))
+
+  it.live("takes a time that no timer can count for no limit", () =>
+    Effect.gen(function*() {
+      const server = Https.createServer({ cert: certificate, key }, (_, response) => response.end("hello"))
+      const url = `https://127.0.0.1:${yield* listen(server)}/`
+      for (const name of ["bodyTimeout", "connectTimeout", "headersTimeout", "keepAlive", "maxAge", "poolTimeout"]) {
+        for (const time of ["30 days", "Infinity"] as const) {
+          assert.strictEqual(yield* get(url, { ca: certificate, [name]: time }), "hello", `${name}: ${time}`)
+        }
       }
     }).pipe(Effect.scoped))
 
