@@ -110,7 +110,7 @@ const open = Effect.fnUntraced(function*({ busyTimeout = "5 seconds", filename, 
   const timeout = Duration.fromInputUnsafe(busyTimeout)
   const db = yield* attempt(
     "open",
-    () => new DatabaseSync(filename, { timeout: Duration.toMillis(timeout), readOnly })
+    () => new DatabaseSync(filename, { timeout: Math.min(Math.ceil(Duration.toMillis(timeout)), longest), readOnly })
   )
   // `timeout` does not cover the change to WAL: if two processes make it at once, SQLite fails one of them immediately.
   yield* attempt("open", () => db.exec("PRAGMA journal_mode = WAL")).pipe(
@@ -123,6 +123,9 @@ const open = Effect.fnUntraced(function*({ busyTimeout = "5 seconds", filename, 
   db.exec("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON")
   return db
 })
+
+// SQLite counts a timeout in whole milliseconds of 32 bits.
+const longest = 2 ** 31 - 1
 
 const connect = (db: DatabaseSync): SqlConnection.Connection => {
   const prepared = new Map<string, StatementSync>()

@@ -118,6 +118,15 @@ describe("SqliteClient", () => {
       assert.deepStrictEqual(read, [["kept"]])
     }))
 
+  it.effect.each(["1.5 millis", "30 days", "Infinity"] as const)(
+    "waits %s for a lock",
+    (busyTimeout) =>
+      Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        assert.deepStrictEqual(yield* sql`SELECT 1`.values, [[1]])
+      }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:", busyTimeout })))
+  )
+
   it.effect("says that a file cannot be opened, as a typed error", () =>
     Effect.gen(function*() {
       const exit = yield* Effect.exit(
