@@ -21,9 +21,11 @@
  * **Gotchas**
  *
  * - What limits a stream is the silence in it, the client's `timeouts.idle`, which counts comments too. Give the operation its own: twice
- *   the time between two heartbeats. `timeouts.total` ends with the headers.
+ *   the time between two heartbeats. `timeouts.total` ends with the headers. The transport may have a limit of its own: `bodyTimeout` of
+ *   `@effect-resilience/node/Connections` is a minute, that of Node's `fetch` five.
  * - A finite stream with ids is asked to continue after its end, as in browsers. Name its `last` event, or end with a 204.
- * - After a break an event can come twice, where the server counts ids otherwise than this says.
+ * - After a break an event can come twice, where the server counts ids otherwise than this says. An id counts from the next event on:
+ *   one that comes alone, without data, and before a break is not sent back.
  *
  * **Example** (A subscription that survives a break)
  *
