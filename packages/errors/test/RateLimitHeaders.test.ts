@@ -105,4 +105,15 @@ describe("RateLimitHeaders", () => {
       Duration.seconds(90)
     )
   })
+
+  it("is linear in long values", () => {
+    const start = process.cpuUsage()
+    for (const run of ["1", "1.", "1m", "\"", ",", ";"]) {
+      const value = `${run.repeat(200_000)}x`
+      parse({ ratelimit: value, "x-ratelimit-remaining": "0", "x-ratelimit-reset": value })
+    }
+    assert.isBelow(process.cpuUsage(start).user / 1000, 2_000)
+    const float = { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "0.30000000000000004s" }
+    assert.deepStrictEqual(parse(float)?.[0], 0)
+  })
 })
