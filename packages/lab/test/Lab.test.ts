@@ -33,6 +33,28 @@ describe("a server", () => {
     expect(calls({}).servers[0]?.rejected).toBe(0)
   })
 
+  const full = { workers: 1, capacity: 1 } as const
+  const outside = {
+    server: quick,
+    tiers: { name: "database", server: { ...quick, serviceTime: { constant: "1 second" }, ...full } }
+  } as const
+  it.each(
+    [
+      ["one that rejects at once", {}],
+      ["one behind another one", outside],
+      ["one that fails at once", {
+        server: { ...full, serviceTime: { constant: "1 second" }, capacity: 9, overload: { above: 1, failing: 1 } }
+      }]
+    ] as const
+  )("ends each call, with a policy and without one: %s", (_, options) => {
+    for (const policy of [undefined, { name: "ledger" }]) {
+      const { servers, total } = calls(full, { timeout: undefined, policy, ...options })
+      expect(total.failed).toBeGreaterThan(300)
+      expect(total.good + total.failed).toBe(total.offered)
+      expect(servers[0]?.seconds.at(-1)?.queue).toBeLessThan(10)
+    }
+  })
+
   it("serves the newest under lifo, so that some callers still wait for it", () => {
     expect(LabResult.goodput(calls({ queue: "fifo" }), "5 seconds")).toBeLessThan(0.05)
     expect(LabResult.goodput(calls({ queue: "lifo" }), "5 seconds")).toBeGreaterThan(0.4)

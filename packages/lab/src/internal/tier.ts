@@ -85,7 +85,9 @@ class Sent implements Request, Direct.Running<void, Failure> {
   }
 
   addObserver(observer: (exit: Exit.Exit<void, Failure>) => void): void {
-    this.observer = observer
+    // A server may respond as soon as it is asked.
+    if (this.exit === undefined) this.observer = observer
+    else observer(this.exit)
   }
 
   interruptUnsafe(): void {
