@@ -33,6 +33,15 @@ describe("a server", () => {
     expect(calls({}).servers[0]?.rejected).toBe(0)
   })
 
+  // Erlang's loss formula: of 5 workers at a load of 5, 28.5 % of the calls find none.
+  it("without a queue rejects only what finds no worker", () => {
+    const { servers: [server], total } = calls(
+      { capacity: 0, serviceTime: { exponential: "50 millis" } },
+      { duration: "5 minutes" }
+    )
+    expect((server?.rejected ?? 0) / total.offered).toBeCloseTo(0.285, 2)
+  })
+
   const full = { workers: 1, capacity: 1 } as const
   const outside = {
     server: quick,

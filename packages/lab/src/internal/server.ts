@@ -103,7 +103,8 @@ export class Server {
     this.totals.received++
     const { capacity, overload } = this.settings
     const waiting = this.queue.length
-    if (waiting >= capacity) return this.reject(request)
+    // One that finds a free worker does not wait.
+    if (waiting >= capacity && this.busy >= this.state.workers) return this.reject(request)
     if (overload !== undefined && waiting > overload.above && this.chance() < overload.failing) {
       return this.fail(request)
     }
