@@ -70,6 +70,20 @@ describe("a server", () => {
     expect(LabResult.goodput(calls({ queue: { controlledDelay: {} } }), "5 seconds")).toBeGreaterThan(0.4)
   })
 
+  it("with controlled delay is overloaded once its queue has not been empty for the interval, not while it is full and nobody waits", () => {
+    const queue = { controlledDelay: { target: "5 millis", interval: "100 millis" } } as const
+    const good = (...waits: ReadonlyArray<number>) =>
+      calls({ workers: 1, serviceTime: { constant: "1 second" }, queue }, {
+        timeout: undefined,
+        arrivals: { recorded: [0, ...waits.map((wait) => 1000 - wait)] }
+      }).total.good
+    expect(good(50)).toBe(2)
+    expect(good(200)).toBe(1)
+    // The newest is next where the queue is long, and an old one is no longer served.
+    expect(good(150, 4)).toBe(2)
+    expect(good(90, 4)).toBe(2)
+  })
+
   it("takes longer the more requests wait, up to a limit", () => {
     const calm = calls({ workers: 20, slowdown: { each: 1, most: 3 } })
     expect(calm.latency.max).toBeLessThan(210)

@@ -13,13 +13,16 @@ export class RequestQueue {
   private tail = 0
   private readonly requests: Array<Request | undefined> = []
   private readonly free: Array<number> = []
+  /** When the first one came of those that have waited since without a break: the queue has not been empty since then. */
+  since = 0
 
   get length(): number {
     return this.tail - this.head
   }
 
   add(request: Request): void {
-    if (this.tail - this.head === this.numbers.length) this.grow()
+    if (this.length === 0) this.since = request.received
+    if (this.length === this.numbers.length) this.grow()
     const number = this.free.pop() ?? this.requests.length
     this.requests[number] = request
     request.position = this.tail

@@ -31,15 +31,12 @@ export const controlledDelay: Field.Variant<"controlledDelay", Options | undefin
       (settings): Discipline => () => {
         const interval = Duration.toMillis(settings.interval)
         const target = Duration.toMillis(settings.target)
-        let lastEmpty = 0
         let limit = interval
         return {
           take: (queue, now) => {
-            const overloaded = now - lastEmpty > interval
+            const overloaded = now - queue.since > interval
             limit = overloaded ? target : interval
-            const request = overloaded ? queue.last() : queue.first()
-            if (queue.length === 0) lastEmpty = now
-            return request
+            return overloaded ? queue.last() : queue.first()
           },
           rejects: (waited) => waited > limit
         }
