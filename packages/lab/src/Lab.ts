@@ -458,10 +458,11 @@ const workAt = (
   const request = requestTo(called, time, settings.timeout, () => {})
   const made = makeProcesses(settings, policy, request, time)
   const choose = chanceOf(`${seed} processes before ${settings.name}`)
-  return (ended, priority) => {
+  return (ended, priority, lost) => {
     let left = settings.times
     const call = prioritised(made[Math.floor(choose() * made.length)]?.call ?? request, priority)
     const next = () => {
+      if (lost()) return
       if (left-- === 0) return ended(true)
       Direct.startUnsafe(call, time.context).addObserver((exit) => {
         if (exit._tag === "Success") next()

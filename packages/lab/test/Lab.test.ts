@@ -110,6 +110,28 @@ describe("a server", () => {
     expect(seconds[4]?.queue).toBeGreaterThan(40)
     expect(seconds[9]?.queue).toBe(0)
   })
+
+  it("serves nothing of what comes as soon as a restart has lost the rest", () => {
+    const { servers: [server], total } = calls({}, {
+      timeout: undefined,
+      policy: { name: "ledger", retry: { times: 1, backoff: { base: 0, jitter: "none" } } },
+      outages: { from: "5 seconds", for: "100 millis", fault: { restart: { cold: 1 } } }
+    })
+    expect(server?.failed).toBeGreaterThan(100)
+    // All that it lost is sent once more, and succeeds when it is back.
+    expect(total).toEqual({ ...total, failed: 0, good: total.offered, sent: total.offered + (server?.failed ?? 0) })
+    expect(server?.served).toBe(total.good)
+  })
+
+  it("asks no others for what a restart has lost", () => {
+    const { servers } = calls({}, {
+      arrivals: { recorded: ["950 millis", "750 millis"] },
+      tiers: { name: "database", server: { workers: 5, serviceTime: { constant: "100 millis" } }, times: 9 },
+      outages: { from: "1 second", for: "1 second", fault: "restart" }
+    })
+    // Two services of the first call had begun.
+    expect(servers.map(({ failed, received }) => [received, failed])).toEqual([[2, 2], [2, 0]])
+  })
 })
 
 describe("tiers", () => {

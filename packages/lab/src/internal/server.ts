@@ -42,8 +42,11 @@ export interface Settings {
   readonly overload: { readonly above: number; readonly failing: number } | undefined
 }
 
-/** What a server does in the course of a service, after its own time: it asks others, and hears whether they responded well. */
-export type Work = (ended: (succeeded: boolean) => void, priority: string) => void
+/**
+ * What a server does in the course of a service, after its own time: it asks others, and hears whether they responded well. It asks no
+ * more of them once the service is `lost`.
+ */
+export type Work = (ended: (succeeded: boolean) => void, priority: string, lost: () => boolean) => void
 
 /** A server with a queue: workers that each serve one request at a time. */
 export class Server {
@@ -120,8 +123,10 @@ export class Server {
 
   begin(fault: Fault): void {
     this.faults.add(fault)
-    if (fault.loses === true) this.loseAll()
+    const lost = fault.loses === true ? this.takeAll() : []
     this.update()
+    // A caller may send again as soon as it hears of it, and finds the server as it is now.
+    for (const request of lost) this.fail(request)
   }
 
   end(fault: Fault): void {
@@ -130,15 +135,19 @@ export class Server {
     this.update()
   }
 
-  private loseAll(): void {
+  /** Takes out what is in service, and what waits. */
+  private takeAll(): ReadonlyArray<Request> {
     this.epoch++
     this.busy = 0
-    for (const request of this.inService) this.fail(request)
+    const all = [...this.inService]
     this.inService.clear()
     while (this.queue.length > 0) {
       const request = this.queue.first()
-      if (request !== undefined) this.fail(request)
+      if (request === undefined) continue
+      request.position = -1
+      all.push(request)
     }
+    return all
   }
 
   private update(): void {
@@ -172,13 +181,17 @@ export class Server {
     this.busy++
     if (request !== undefined) this.inService.add(request)
     this.time.at(this.settings.serviceTime(this.chance) * this.factor(), () => {
-      if (this.work === undefined || fails) this.ends(request, !fails, epoch)
-      else this.work((succeeded) => this.ends(request, succeeded, epoch), request?.priority ?? "default")
+      const lost = () => epoch !== this.epoch
+      if (lost()) return
+      if (this.work === undefined || fails) return this.ends(request, !fails)
+      const ended = (succeeded: boolean) => {
+        if (!lost()) this.ends(request, succeeded)
+      }
+      this.work(ended, request?.priority ?? "default", lost)
     })
   }
 
-  private ends(request: Request | undefined, succeeded: boolean, epoch: number): void {
-    if (epoch !== this.epoch) return
+  private ends(request: Request | undefined, succeeded: boolean): void {
     this.busy--
     this.totals[succeeded ? "served" : "failed"]++
     if (request !== undefined) {
