@@ -14,6 +14,19 @@ describe("arrivals", () => {
     })
     expect(seconds.map(({ offered }) => offered)).toEqual([2, 0, 1, 1])
   })
+
+  it("come to an end where clients think no time and are rejected at once", () => {
+    const { seconds } = Lab.simulate({
+      duration: "20 seconds",
+      arrivals: { closed: { clients: 2, thinkTime: 0 } },
+      server: { workers: 1, serviceTime: { constant: "100 millis" } },
+      policy: { name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 3 }, openDuration: "2 seconds" } },
+      outages: { from: "5 seconds", for: "5 seconds", fault: { failing: 1 } }
+    })
+    expect(seconds[3]?.good).toBe(10)
+    expect(seconds[9]?.rejected).toBeGreaterThan(1000)
+    expect(seconds[18]?.good).toBe(10)
+  })
 })
 
 describe("a server", () => {

@@ -17,7 +17,8 @@ const fields = {
  * A fixed number of clients. Each waits for its result, thinks for a time, and calls again.
  *
  * - `clients`: how many.
- * - `thinkTime`: the mean of the times between a result and the next call, which are exponential.
+ * - `thinkTime`: the mean of the times between a result and the next call, which are exponential. A client without one waits for a
+ *   millisecond where its call took no time, as one that a policy rejects does.
  */
 export const closed: Field.Variant<"closed", Options, Arrivals> = /* @__PURE__ */ Field.variant(
   "Lab",
@@ -26,8 +27,14 @@ export const closed: Field.Variant<"closed", Options, Arrivals> = /* @__PURE__ *
     /* @__PURE__ */ Field.struct(fields),
     ({ clients, thinkTime }): Arrivals => ({ call, random, time }) => {
       const meanMillis = Duration.toMillis(thinkTime)
-      const think = () => time.at(chance.exponential(meanMillis, random), arrive)
-      const arrive = () => call(think)
+      const arrive = () => {
+        const began = time.nowMillis()
+        call(() => {
+          const millis = chance.exponential(meanMillis, random)
+          // Otherwise the moment would never end.
+          time.at(millis > 0 || time.nowMillis() > began ? millis : 1, arrive)
+        })
+      }
       for (let i = 0; i < clients; i++) time.at(random() * meanMillis, arrive)
     }
   )
