@@ -140,30 +140,30 @@ export const replay = (description: Pipeline.Description, traffic: Traffic, seed
   const context = Context.add(time.context, References.MinimumLogLevel, "None")
   const policy = Effect.runSyncWith(context)(Pipeline.make(description))
   const near = nearby(traffic, VirtualTime.random(`${seed} attempts`))
-  const ended: Array<Ended> = []
-  let running = 0
+  const calls: Array<Ended> = []
+  let running = traffic.calls.length
   for (const call of traffic.calls) {
-    time.at(call.atMillis, () => {
-      running++
+    const { atMillis } = call
+    time.at(atMillis, () => {
       const sent: Array<number> = []
+      // A call without a limit may wait for a silent attempt for ever: it has failed after an hour.
+      const place = calls.push({ atMillis, millis: longestMillis, end: "failed", sent }) - 1
       const fiber = Effect.runForkWith(context)(policy.execute(request(call, sent, time, near)))
       fiber.addObserver((exit) => {
         running--
         const error = exit._tag === "Failure" ? Cause.findErrorOption(exit.cause) : undefined
         const rejected = error?._tag === "Some" && NotAsked.isNotAsked(error.value)
         const end = exit._tag === "Success" ? "good" : rejected ? "rejected" : "failed"
-        ended.push({ atMillis: call.atMillis, millis: time.nowMillis() - call.atMillis, end, sent })
+        calls[place] = { atMillis, millis: time.nowMillis() - atMillis, end, sent }
       })
     })
   }
-  // A call without a limit may wait for a silent attempt for ever: an hour after the last call it has failed.
-  const last = (traffic.calls.at(-1)?.atMillis ?? 0) + 3_600_000
-  while ((ended.length < traffic.calls.length || running > 0) && time.nowMillis() < last && time.next());
-  const lost = Array.from({ length: traffic.calls.length - ended.length }, (): Ended => (
-    { atMillis: 0, millis: 3_600_000, end: "failed", sent: [] }
-  ))
-  return outcomeOf([...ended, ...lost])
+  const last = (traffic.calls.at(-1)?.atMillis ?? 0) + longestMillis
+  while (running > 0 && time.nowMillis() < last && time.next());
+  return outcomeOf(calls)
 }
+
+const longestMillis = 3_600_000
 
 class Failed extends Data.TaggedError("Failed")<{ readonly recovery: Recovery.Recovery }> {
   [Recovery.symbol](): Recovery.Recovery {

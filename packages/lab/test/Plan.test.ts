@@ -79,6 +79,19 @@ describe("Plan", () => {
     expect(after?.failed).toBeGreaterThan(before.failed * 3)
   })
 
+  it("counts the attempts of calls that would wait for ever", () => {
+    const plain = { name: "ledger" }
+    const cut = Traffic.read(Array.from({ length: 100 }, (_, i) =>
+      line({
+        time: new Date(began + i * 1000).toISOString(),
+        durationMs: 50,
+        outcome: i % 20 === 0 ? "interrupted" : "success"
+      })))
+    const { before, doubts, recorded } = Plan.compare(plain, plain, cut)
+    expect(doubts).toEqual([])
+    expect(before).toEqual({ ...recorded, p99: 3_600_000 })
+  })
+
   it("does not judge where the log is of another description", () => {
     const { after, doubts } = Plan.compare({ ...old, retry: { times: 0 } }, old, traffic)
     expect(after).toBeUndefined()
