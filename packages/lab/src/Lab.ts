@@ -371,7 +371,7 @@ export const simulate = ({ others = {}, policy, tiers = [], ...options }: Option
   })
   const inOrder = [...servers].reverse()
   for (let second = 0; second < seconds; second++) {
-    time.at((second + 1) * 1000, () => {
+    time.at(Math.min((second + 1) * 1000, endMillis), () => {
       for (const [, server] of inOrder) server.sample(second)
       main.sample(second)
       for (const [, clients] of neighbors) clients.sample(second)

@@ -231,6 +231,20 @@ describe("clients", () => {
     expect(sorted.served / alike.served).toBeCloseTo(1, 1)
   })
 
+  it("have their last second counted where it is a part of one", () => {
+    const { seconds, servers: [server] } = Lab.simulate({
+      duration: "1500 millis",
+      arrivals: { bursts: { calls: 100, every: "1 hour", from: "1200 millis" } },
+      server: { workers: 1, serviceTime: { constant: "1 second" } },
+      policy: { name: "ledger", circuitBreaker: {}, attemptTimeout: "200 millis" }
+    })
+    expect(seconds.map(({ offered, queue, states }) => [offered, queue, states])).toEqual([
+      [0, 0, { Closed: 1 }],
+      [100, 99, { Open: 1 }]
+    ])
+    expect(server?.seconds.map(({ queue }) => queue)).toEqual([0, 99])
+  })
+
   it("counts others of the same server apart, which load it too", () => {
     const world = {
       duration: "20 seconds",
