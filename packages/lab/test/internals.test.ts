@@ -1,10 +1,13 @@
+import * as Effect from "effect/Effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { EventHeap } from "../src/internal/EventHeap.ts"
 import { Histogram } from "../src/internal/Histogram.ts"
 import { log } from "../src/internal/log.ts"
+import * as outcome from "../src/internal/outcome.ts"
 import type { Request } from "../src/internal/request.ts"
 import { RequestQueue } from "../src/internal/requestQueue.ts"
+import * as scenario from "../src/internal/scenario.ts"
 
 describe("log", () => {
   it("is within one unit in the last place of what the engine has", () => {
@@ -125,6 +128,27 @@ describe("RequestQueue", () => {
         expect(taken.every((request, index) => request === expected[index])).toBe(true)
       }),
       { seed: 4, numRuns: 30 }
+    )
+  })
+})
+
+describe("the verdict in words", () => {
+  const down = (from: number) => ({ from, for: 10_000, fault: "down" })
+  const verdictOf = (policy: object, world: object) =>
+    Effect.runSync(
+      Effect.flatMap(scenario.world({ ...world }), (world) => outcome.of({ name: "ledger", ...policy }, world))
+    ).verdict
+
+  it("is of the outage that ends last, in whatever order they are written", () => {
+    const after = (outages: ReadonlyArray<object>) =>
+      verdictOf({ attemptTimeout: "1 second" }, { duration: "3 minutes", outages }).recoverySeconds
+    expect(after([down(100_000), down(20_000)])).toBe(after([down(20_000), down(100_000)]))
+  })
+
+  it("has the load of the end, also of a simulation of less than half a minute", () => {
+    const policy = { attemptTimeout: "1 second", retry: { times: 3, backoff: { base: "100 millis" } } }
+    expect(verdictOf(policy, { duration: "20 seconds", outages: down(5000) }).words).toMatch(
+      /^never recovers: calls and their retries are 2\.\d+ times what the server can take/
     )
   })
 })

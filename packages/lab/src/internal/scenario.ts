@@ -110,7 +110,8 @@ export interface Verdict {
 export const verdict = (result: LabResult, world: World): Verdict => {
   const { outages, passes, problems } = judge(result)
   const amplification = Math.max(0, ...outages.map(({ amplification }) => amplification))
-  const recovered = outages.at(-1)?.recoveredMillis
+  const [last] = outages.toSorted((a, b) => b.toMillis - a.toMillis)
+  const recovered = last?.recoveredMillis
   const recoverySeconds = recovered === undefined ? null : recovered / 1000
   return {
     amplification,
@@ -171,9 +172,10 @@ const wordsOf = (
     }`
   }
   const end = result.seconds.length
-  const { offered, sent } = LabResults.between(result, Duration.seconds(end - lastSeconds), Duration.seconds(end))
+  const from = Math.max(0, end - lastSeconds)
+  const { offered, sent } = LabResults.between(result, Duration.seconds(from), Duration.seconds(end))
   const { capacity } = surroundings({ ...world })
-  const load = capacity === undefined ? 0 : sent / lastSeconds / capacity
+  const load = capacity === undefined ? 0 : sent / (end - from) / capacity
   const each = offered === 0 ? 0 : sent / offered
   return load > 1
     ? `never recovers: calls and their retries are ${number(load)} times what the server can take${
