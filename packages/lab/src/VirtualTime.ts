@@ -194,7 +194,7 @@ class VirtualClock implements Timer.EventClock {
 
   [Timer.at](millis: number, happen: () => void): Timer.Wait {
     const event = new VirtualWait(this.heap, happen)
-    if (millis < Infinity) this.heap.add(this.now + millis, event)
+    if (millis < Infinity) this.heap.add(this.now + Math.max(0, millis), event)
     return event
   }
 

@@ -121,6 +121,15 @@ describe("VirtualTime", () => {
     expect(draw(1)).not.toEqual(draw(2))
   })
 
+  it("never goes back", () => {
+    const time = VirtualTime.make()
+    time.advance(100)
+    const times: Array<number> = []
+    for (const millis of [-50, 0, 5]) time.at(millis, () => times.push(time.nowMillis()))
+    while (time.next());
+    expect(times).toEqual([100, 100, 105])
+  })
+
   it("says so where an effect waits for what cannot happen", () => {
     const program = Effect.sleep("2 seconds").pipe(
       Effect.andThen(Deferred.make<void>()),
