@@ -61,6 +61,7 @@
  */
 import type * as Classifier from "@effect-resilience/errors/Classifier"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
+import * as Field from "@effect-resilience/kernel/Field"
 import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -195,7 +196,9 @@ export const make = (description: Description, options: Options = {}): Effect.Ef
     const judge = new judging.Judge({
       name,
       ...made,
-      deadlineMillis: deadline === undefined ? Infinity : Duration.toMillis(Duration.fromInputUnsafe(deadline)),
+      deadlineMillis: deadline === undefined
+        ? Infinity
+        : Duration.toMillis(Field.duration().read(deadline, "Shadow.deadline")),
       classify: options.classify,
       random: yield* Random.withSeed(Effect.service(Random.Random), name)
     })

@@ -384,6 +384,22 @@ describe("PipelineDescription", () => {
       assert.strictEqual(yield* pipeline.execute(Effect.succeed(1)), 1)
     }))
 
+  it.effect("has its times where JSON has a `Duration` as `JSON.stringify` writes it", () =>
+    Effect.gen(function*() {
+      const write = (description: Pipeline.Description): Pipeline.Description => JSON.parse(JSON.stringify(description))
+      for (const part of ["attemptTimeout", "deadline"] as const) {
+        for (const [time, exceeded] of [[Duration.seconds(2), true], [Duration.infinity, false]] as const) {
+          const pipeline = yield* Pipeline.make(write({ name: "x", [part]: time }))
+          const call = Effect.exit(pipeline.execute(Effect.sleep("3 seconds")))
+          const fiber = yield* Effect.forkChild(call, { startImmediately: true })
+          yield* TestClock.adjust("1999 millis")
+          assert.isUndefined(fiber.pollUnsafe())
+          yield* TestClock.adjust("1001 millis")
+          assert.strictEqual(Exit.isFailure(yield* Fiber.join(fiber)), exceeded)
+        }
+      }
+    }))
+
   it.effect("accepts every algorithm by its name", () =>
     Effect.gen(function*() {
       for (const algorithm of [{ fixed: 5 }, { aimd: {} }, { vegas: {} }, { gradient2: {} }, { gradient: {} }]) {

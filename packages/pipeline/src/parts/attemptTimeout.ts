@@ -1,11 +1,13 @@
 import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Field from "@effect-resilience/kernel/Field"
 import type * as Policy from "@effect-resilience/kernel/Policy"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { through } from "../internal/fastPath.ts"
 import * as marks from "../internal/marks.ts"
 import * as Part from "../Part.ts"
+
+const field = /* @__PURE__ */ Field.duration({ above: 0 })
 
 /**
  * Bounds each attempt.
@@ -18,9 +20,9 @@ export const attemptTimeout = /* @__PURE__ */ Part.make<
   Policy.Policy<Timeout.TimedOut, Duration.Duration>
 >({
   slot: "attemptTimeout",
-  field: /* @__PURE__ */ Field.duration({ above: 0 }),
+  field,
   make: (input, { name }) => {
-    const timeout = Duration.fromInputUnsafe(input)
+    const timeout = field.read(input, name)
     const policy: Policy.Policy<Timeout.TimedOut, Duration.Duration> & marks.Timed = {
       name,
       execute: (self) => Timeout.withTimeout(self, timeout),

@@ -1,9 +1,11 @@
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as Field from "@effect-resilience/kernel/Field"
 import type * as Policy from "@effect-resilience/kernel/Policy"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Part from "../Part.ts"
+
+const field = /* @__PURE__ */ Field.duration({ above: 0 })
 
 /**
  * Bounds a call with all its attempts and waits.
@@ -13,9 +15,9 @@ import * as Part from "../Part.ts"
  */
 export const deadline = /* @__PURE__ */ Part.make({
   slot: "deadline",
-  field: /* @__PURE__ */ Field.duration({ above: 0 }),
+  field,
   make: (input, { name }) => {
-    const duration = Duration.fromInputUnsafe(input)
+    const duration = field.read(input, name)
     const policy: Policy.Policy<Deadline.DeadlineExceeded, Duration.Duration> = {
       name,
       execute: (self) => Deadline.withDeadline(self, duration),
