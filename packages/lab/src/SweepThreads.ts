@@ -54,7 +54,8 @@ export class ThreadFailed
 }
 
 /**
- * Runs cells and returns their rows in the order of the cells. Interruption ends the threads.
+ * Runs cells and returns their rows in the order of the cells. Interruption ends the threads. Throws `RangeError` where a policy has
+ * a function: a thread cannot take it.
  *
  * - `threads`: how many; default one for each core.
  *
@@ -71,6 +72,7 @@ export const run = (
     "a positive integer",
     threads
   )
+  const texts = cells.map(textOfCell)
   return Effect.suspend(() => {
     const rows: Array<Sweep.Row> = []
     let next = 0
@@ -79,9 +81,8 @@ export const run = (
       Effect.callback<void, ThreadFailed>((resume) => {
         let index = take()
         const send = () => {
-          // As text, since a copy of a `Duration` is none.
           // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-          if (index !== undefined) worker.postMessage(JSON.stringify(cells[index]))
+          if (index !== undefined) worker.postMessage(texts[index])
           else resume(Effect.void)
         }
         const fail = (cause: unknown) =>
@@ -112,5 +113,12 @@ export const run = (
 
 // Its own extension: `.ts` where the sources run, `.js` where they are compiled.
 const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."))
+
+// As text, since a copy of a `Duration` is none.
+const textOfCell = (cell: Sweep.Cell): string =>
+  JSON.stringify(cell, (name, value: unknown) => {
+    Argument.requireArgument(typeof value !== "function", "SweepThreads.cells", "data", `the function ${name}`)
+    return value
+  })
 
 const textOf = (cause: unknown): string => cause instanceof Error ? `${cause.name}: ${cause.message}` : "no error"

@@ -100,6 +100,17 @@ describe("Sweep", () => {
       assert.deepStrictEqual(yield* SweepThreads.run(cells, { threads: 2 }), Sweep.run(cells))
     }))
 
+  it("takes no functions, which threads would leave out", () => {
+    const [cell] = Sweep.cells({
+      world,
+      policies: { own: { ...storming, retry: { backoff: { custom: () => 5 } } } }
+    })
+    assert.throws(
+      () => SweepThreads.run(cell === undefined ? [] : [cell]),
+      /SweepThreads.cells must be data, not the function custom/
+    )
+  })
+
   it.live("says in which cell a thread failed", () =>
     Effect.gen(function*() {
       const [cell] = cells
