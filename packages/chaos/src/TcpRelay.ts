@@ -247,7 +247,9 @@ export const make = (upstream: Upstream): Effect.Effect<Relay, RelayError, Scope
     const server = Net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (client) => {
       const to = Net.connect({ ...target, port: upstream.port, allowHalfOpen: true, noDelay: true })
       const index = totals.accepted
-      const link = new Link(index, client, to, fresh, clock, chanceOf(seed, "latency", index), count)
+      // Not those of a fault, whose first one has decided whether it strikes.
+      const chance = chanceOf(seed, "bytes of the connection", index)
+      const link = new Link(index, client, to, fresh, clock, chance, count)
       open.set(link, {
         index,
         counts: Effect.sync(() => ({ ...link.counts })),

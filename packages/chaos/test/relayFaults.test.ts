@@ -168,6 +168,29 @@ describe("the faults of a relay", () => {
       }
     }))
 
+  it.effect("have latencies of their whole range, whatever their probability", () =>
+    Effect.gen(function*() {
+      const drawn: Array<number> = []
+      const latency: Latency.Latency = {
+        ...Latency.constant(0),
+        sample: (chance) => {
+          drawn.push(chance())
+          return 0
+        }
+      }
+      const relay = yield* relayed({ faults: [RelayFault.latency(latency, { direction: "down", probability: 0.5 })] })
+      const first: Array<number> = []
+      for (let i = 0; i < 40; i++) {
+        const before = drawn.length
+        const client = yield* connect(relay.port)
+        yield* client.echo("x")
+        first.push(...drawn.slice(before, before + 1))
+      }
+      assert.isAtLeast(first.length, 10)
+      assert.isBelow(Math.min(...first), 0.3)
+      assert.isAbove(Math.max(...first), 0.7)
+    }))
+
   it.effect("are switched by name, added while the relay runs, and killed for good", () =>
     Effect.gen(function*() {
       const relay = yield* relayed({ faults: [RelayFault.reset({ enabled: false })] })
