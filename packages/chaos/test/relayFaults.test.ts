@@ -58,6 +58,26 @@ describe("TcpRelay", () => {
       yield* Fiber.join(late)
     }))
 
+  it.effect.each(["silence", "hold"] as const)("%ss what a limit of bandwidth has not passed yet", (control) =>
+    Effect.gen(function*() {
+      const relay = yield* relayed()
+      yield* relay.bandwidth(100, "up")
+      const client = yield* connect(relay.port)
+      const echoed = yield* Effect.forkChild(client.echo("x".repeat(1000)))
+      yield* relay.until(({ up }) => up > 0)
+      yield* relay[control]("up")
+      yield* settled
+      const { up } = yield* relay.counts
+      for (let i = 0; i < 20; i++) {
+        yield* TestClock.adjust("1 second")
+        yield* settled
+      }
+      const counts = yield* relay.counts
+      assert.deepStrictEqual([counts.up, counts.swallowed], [up, control === "silence" ? 1000 - up : 0])
+      yield* relay.pass
+      if (control === "hold") yield* Fiber.join(echoed)
+    }))
+
   it.effect("keeps bytes in order however their latencies vary", () =>
     Effect.gen(function*() {
       const relay = yield* relayed()

@@ -206,6 +206,11 @@ export class Link extends Conditions {
 
   private pump(direction: "up" | "down", source: Net.Socket, sink: Net.Socket): Effect.Effect<void> {
     const now = () => this.clock.currentTimeMillisUnsafe()
+    /** Waits while bytes are held. Whether they vanish then. */
+    const swallows = Effect.map(
+      this.sleepWhile(() => this.mode(direction) === "hold" ? Infinity : 0),
+      () => this.lost[direction] = this.mode(direction) === "silence"
+    )
     return Effect.gen({ self: this }, function*() {
       const pieces = yield* Queue.bounded<Piece>(16)
       yield* Effect.forkChild(this.read(direction, source, pieces))
@@ -216,20 +221,18 @@ export class Link extends Conditions {
           const from = now()
           yield* this.sleepWhile(() => from + this.closeAfter(direction) - now())
         }
-        yield* this.sleepWhile(() => this.mode(direction) === "hold" ? Infinity : 0)
-        if (this.mode(direction) === "silence") {
-          this.lost[direction] = true
-          // The link ends when both peers have ended: then neither of them can notice.
-          if (bytes === undefined) return
-          this.add("swallowed", bytes.length)
-          continue
-        }
         if (bytes === undefined) {
+          // The link ends when both peers have ended: then neither of them can notice.
+          if (yield* swallows) return
           if (!source.readableEnded) this.drop("reset")
           sink.end()
           return
         }
         for (let rest = bytes; rest.length > 0;) {
+          if (yield* swallows) {
+            this.add("swallowed", rest.length)
+            break
+          }
           const rate = this.rate(direction)
           const slice = rate === Infinity ? rest : rest.subarray(0, Math.max(1, Math.floor(rate / slicesPerSecond)))
           const { cutAfter, cutBy } = this.cut(direction)
