@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Result, Schema } from "effect"
+import { Clock, Deferred, Effect, Fiber, Result, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import Dns from "node:dns"
 import * as Net from "node:net"
@@ -58,24 +58,41 @@ describe("TcpRelay", () => {
       yield* Fiber.join(late)
     }))
 
-  it.effect.each(["silence", "hold"] as const)("%ss what a limit of bandwidth has not passed yet", (control) =>
-    Effect.gen(function*() {
-      const relay = yield* relayed()
-      yield* relay.bandwidth(100, "up")
-      const client = yield* connect(relay.port)
-      const echoed = yield* Effect.forkChild(client.echo("x".repeat(1000)))
-      yield* relay.until(({ up }) => up > 0)
-      yield* relay[control]("up")
-      yield* settled
-      const { up } = yield* relay.counts
-      for (let i = 0; i < 20; i++) {
-        yield* TestClock.adjust("1 second")
+  it.effect.each(["silence", "hold"] as const)(
+    "%ss what a limit of bandwidth has not passed yet",
+    (control) =>
+      Effect.gen(function*() {
+        const relay = yield* relayed()
+        yield* relay.bandwidth(100, "up")
+        const client = yield* connect(relay.port)
+        const echoed = yield* Effect.forkChild(client.echo("x".repeat(1000)))
+        yield* relay.until(({ up }) => up > 0)
+        yield* relay[control]("up")
         yield* settled
-      }
-      const counts = yield* relay.counts
-      assert.deepStrictEqual([counts.up, counts.swallowed], [up, control === "silence" ? 1000 - up : 0])
-      yield* relay.pass
-      if (control === "hold") yield* Fiber.join(echoed)
+        const { up } = yield* relay.counts
+        for (let i = 0; i < 20; i++) {
+          yield* TestClock.adjust("1 second")
+          yield* settled
+        }
+        const counts = yield* relay.counts
+        assert.deepStrictEqual([counts.up, counts.swallowed], [up, control === "silence" ? 1000 - up : 0])
+        yield* relay.pass
+        if (control === "hold") yield* Fiber.join(echoed)
+      })
+  )
+
+  it.effect("delays as long where the time of day is set back", () =>
+    Effect.gen(function*() {
+      const clock = yield* Clock.Clock
+      let back = 0
+      const set: Clock.Clock = { ...clock, currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() - back }
+      const relay = yield* Effect.provideService(relayed(), Clock.Clock, set)
+      yield* relay.delay("2 seconds", "up")
+      const client = yield* connect(relay.port)
+      const delayed = Effect.flatMap(Effect.forkChild(client.echo("x")), seconds)
+      const before = yield* delayed
+      back = 60_000
+      assert.deepStrictEqual([before, yield* delayed], [2, 2])
     }))
 
   it.effect("keeps bytes in order however their latencies vary", () =>

@@ -197,7 +197,8 @@ export class Link extends Conditions {
   private sleepWhile(left: () => number): Effect.Effect<void> {
     const once = Effect.suspend(() => {
       const millis = left()
-      if (!(millis > 0)) return Effect.succeed(false)
+      // A clock of whole nanoseconds may not come closer.
+      if (!(millis > 1e-3)) return Effect.succeed(false)
       const changed = Deferred.await(this.changed)
       return Effect.as(millis === Infinity ? changed : Effect.raceFirst(Effect.sleep(millis), changed), true)
     })
@@ -205,7 +206,7 @@ export class Link extends Conditions {
   }
 
   private pump(direction: "up" | "down", source: Net.Socket, sink: Net.Socket): Effect.Effect<void> {
-    const now = () => this.clock.currentTimeMillisUnsafe()
+    const now = () => this.now()
     /** Waits while bytes are held. Whether they vanish then. */
     const swallows = Effect.map(
       this.sleepWhile(() => this.mode(direction) === "hold" ? Infinity : 0),
@@ -256,10 +257,15 @@ export class Link extends Conditions {
     let last = 0
     const next = Effect.flatMap(socket.receive(source), (bytes) => {
       // A stream has an order: what comes later is not earlier.
-      last = Math.max(last, this.clock.currentTimeMillisUnsafe() + this.latency(direction))
+      last = Math.max(last, this.now() + this.latency(direction))
       return Effect.as(Queue.offer(pieces, { bytes, due: last }), bytes)
     })
     return Effect.asVoid(Effect.repeat(next, { while: (bytes) => bytes !== undefined }))
+  }
+
+  /** Monotonic: a machine's time of day may be set back while bytes wait. */
+  private now(): number {
+    return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
   }
 
   private add(kind: keyof typeof this.counts, bytes: number): void {
