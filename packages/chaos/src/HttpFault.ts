@@ -269,12 +269,15 @@ const lowerCase = (headers: Readonly<Record<string, string | undefined>>) =>
 const first = <E>(stream: Stream.Stream<Uint8Array, E>, bytes: number): Stream.Stream<Uint8Array, E> =>
   Stream.suspend(() => {
     let left = bytes
-    return Stream.takeWhile(
-      Stream.map(stream, (piece) => {
+    return stream.pipe(
+      Stream.map((piece) => {
         const part = piece.subarray(0, left)
         left -= part.length
-        return part
+        return { part, isLast: left === 0 }
       }),
-      (part) => part.length > 0
+      // Not with the piece that follows: none may come.
+      Stream.takeUntil(({ isLast }) => isLast),
+      Stream.map(({ part }) => part),
+      Stream.filter((part) => part.length > 0)
     )
   })

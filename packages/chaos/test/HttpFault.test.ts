@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Predicate, Stream } from "effect"
-import { HttpClient, type HttpClientResponse } from "effect/http"
+import { HttpClient, HttpClientResponse } from "effect/http"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import { TestClock } from "effect/testing"
 import * as Chaos from "../src/Chaos.ts"
@@ -65,6 +65,30 @@ describe("HttpFault", () => {
       assert.strictEqual(codeOf(exit), "ECONNRESET")
       assert.strictEqual(parts.join(""), "app")
       assert.strictEqual(codeOf((yield* got(HttpFault.breakOff(0), text)).exit), "ECONNRESET")
+    }))
+
+  it.effect("ends bodies at their byte, whether more comes or not, however they come in pieces", () =>
+    Effect.gen(function*() {
+      const bodyOf = (...pieces: ReadonlyArray<number>) =>
+        new ReadableStream<Uint8Array>({
+          // It does not end.
+          start: (controller) => pieces.forEach((length) => controller.enqueue(new Uint8Array(length)))
+        })
+      for (const [fault, code] of [[HttpFault.truncate(5), undefined], [HttpFault.breakOff(5), "ECONNRESET"]] as const) {
+        for (const pieces of [[5], [9], [3, 0, 2], [3, 9, 9]]) {
+          const client = HttpClient.make((request) =>
+            Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(bodyOf(...pieces))))
+          )
+          const chaos = yield* HttpFault.make({ seed: 1, faults: [fault] })
+          let length = 0
+          const { stream } = yield* HttpFault.wrap(client, chaos).get(url)
+          const exit = yield* Stream.runForEach(stream, (piece) =>
+            Effect.sync(() => {
+              length += piece.length
+            })).pipe(Effect.exit)
+          assert.deepStrictEqual([length, codeOf(exit)], [5, code])
+        }
+      }
     }))
 
   it.effect("drips a body by the clock", () =>
