@@ -40,6 +40,7 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Cookies from "effect/http/Cookies"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -252,9 +253,13 @@ const changing = (kind: string, options: Fault.Options<Request>, change: (respon
         const { headers, stream } = change(response)
         const body = bodiless(response, request) ? Effect.succeed(null) : Stream.toReadableStreamEffect(stream)
         return Effect.map(body, (body) => {
-          const sent = Object.entries(headers).flatMap(([name, value]): Array<[string, string]> =>
-            value === undefined ? [] : [[name, value]]
-          )
+          const cookies = Cookies.toSetCookieHeaders(response.cookies)
+          const sent = Object.entries(headers).flatMap(([name, value]): ReadonlyArray<[string, string]> => {
+            if (value === undefined) return []
+            // Of several cookies `headers` has the last one.
+            const isKept = name === "set-cookie" && value === response.headers[name]
+            return isKept ? cookies.map((cookie) => [name, cookie]) : [[name, value]]
+          })
           return HttpClientResponse.fromWeb(request, new Response(body, { status: response.status, headers: sent }))
         })
       })

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Predicate, Stream } from "effect"
-import { HttpClient, HttpClientResponse } from "effect/http"
+import { Cookies, HttpClient, HttpClientResponse } from "effect/http"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import { TestClock } from "effect/testing"
 import * as Chaos from "../src/Chaos.ts"
@@ -54,6 +54,27 @@ describe("HttpFault", () => {
       assert.deepStrictEqual(exit, Exit.succeed([undefined, "text/html", "apples"]))
     }))
 
+  it.effect("leaves all cookies of a response, unless it changes them", () =>
+    Effect.gen(function*() {
+      const client = HttpClient.make((request) =>
+        Effect.sync(() => {
+          const headers = new Headers([["set-cookie", "a=1; Path=/; Secure"], ["set-cookie", "b=2"]])
+          return HttpClientResponse.fromWeb(request, new Response("apples", { headers }))
+        })
+      )
+      const cookies = (fault: HttpFault.HttpFault) =>
+        Effect.gen(function*() {
+          const chaos = yield* HttpFault.make({ seed: 1, faults: [fault] })
+          const response = yield* HttpFault.wrap(client, chaos).get(url)
+          return Cookies.toSetCookieHeaders(response.cookies)
+        })
+      const all = ["a=1; Path=/; Secure", "b=2"]
+      assert.deepStrictEqual(yield* cookies(HttpFault.drip({ every: 0 })), all)
+      assert.deepStrictEqual(yield* cookies(HttpFault.headers({ "x-kind": "fruit" })), all)
+      assert.deepStrictEqual(yield* cookies(HttpFault.headers({ "Set-Cookie": undefined })), [])
+      assert.deepStrictEqual(yield* cookies(HttpFault.headers({ "Set-Cookie": "c=3" })), ["c=3"])
+    }))
+
   it.effect("ends bodies early, or breaks them off", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual((yield* got(HttpFault.truncate(3), text)).exit, Exit.succeed("app"))
@@ -74,7 +95,9 @@ describe("HttpFault", () => {
           // It does not end.
           start: (controller) => pieces.forEach((length) => controller.enqueue(new Uint8Array(length)))
         })
-      for (const [fault, code] of [[HttpFault.truncate(5), undefined], [HttpFault.breakOff(5), "ECONNRESET"]] as const) {
+      for (
+        const [fault, code] of [[HttpFault.truncate(5), undefined], [HttpFault.breakOff(5), "ECONNRESET"]] as const
+      ) {
         for (const pieces of [[5], [9], [3, 0, 2], [3, 9, 9]]) {
           const client = HttpClient.make((request) =>
             Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(bodyOf(...pieces))))
