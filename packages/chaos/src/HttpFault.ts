@@ -38,6 +38,7 @@
  * @stability rests on effect/http
  * @since 0.1.0
  */
+import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Cookies from "effect/http/Cookies"
@@ -251,7 +252,10 @@ const changing = (kind: string, options: Fault.Options<Request>, change: (respon
     ({ subject: request }) => (effect) =>
       Effect.flatMap(effect, (response) => {
         const { headers, stream } = change(response)
-        const body = bodiless(response, request) ? Effect.succeed(null) : Stream.toReadableStreamEffect(stream)
+        const left = Deferred.makeUnsafe<void>()
+        const body = bodiless(response, request)
+          ? Effect.succeed(null)
+          : Stream.toReadableStreamEffect(Stream.interruptWhen(stream, Deferred.await(left)))
         return Effect.map(body, (body) => {
           const cookies = Cookies.toSetCookieHeaders(response.cookies)
           const sent = Object.entries(headers).flatMap(([name, value]): ReadonlyArray<[string, string]> => {
@@ -260,7 +264,18 @@ const changing = (kind: string, options: Fault.Options<Request>, change: (respon
             const isKept = name === "set-cookie" && value === response.headers[name]
             return isKept ? cookies.map((cookie) => [name, cookie]) : [[name, value]]
           })
-          return HttpClientResponse.fromWeb(request, new Response(body, { status: response.status, headers: sent }))
+          const changed = HttpClientResponse.fromWeb(
+            request,
+            new Response(body, { status: response.status, headers: sent })
+          )
+          // Nobody reads on for a reader who was interrupted. What reads text or JSON does it by `arrayBuffer`.
+          const reading = <A, E>(whole: Effect.Effect<A, E>) => ({
+            value: Effect.onInterrupt(whole, () => Deferred.succeed(left, undefined))
+          })
+          return Object.defineProperties(changed, {
+            arrayBuffer: reading(changed.arrayBuffer),
+            formData: reading(changed.formData)
+          })
         })
       })
   )

@@ -114,6 +114,41 @@ describe("HttpFault", () => {
       }
     }))
 
+  it.effect.each(["text", "json", "arrayBuffer", "formData", "urlParamsBody"] as const)(
+    "reads no more of a body once the reader of its %s is interrupted",
+    (read) =>
+      Effect.gen(function*() {
+        const turn = Effect.promise(() => new Promise((resume) => setImmediate(resume)))
+        let [pulls, cancelled] = [0, 0]
+        const endless = () =>
+          new ReadableStream<Uint8Array>({
+            pull: (controller) => {
+              pulls++
+              controller.enqueue(new Uint8Array(9))
+              return new Promise<void>((resume) => setImmediate(resume))
+            },
+            cancel: () => {
+              cancelled++
+            }
+          }, { highWaterMark: 0 })
+        const client = HttpClient.make((request) =>
+          Effect.sync(() =>
+            HttpClientResponse.fromWeb(
+              request,
+              new Response(endless(), { headers: { "content-type": "application/x-www-form-urlencoded" } })
+            )
+          )
+        )
+        const chaos = yield* HttpFault.make({ seed: 1, faults: [HttpFault.headers({ "x-kind": "fruit" })] })
+        const response = yield* HttpFault.wrap(client, chaos).get(url)
+        const reading = yield* Effect.forkChild(response[read])
+        while (pulls === 0) yield* turn
+        yield* Fiber.interrupt(reading)
+        for (let i = 0; i < 10; i++) yield* turn
+        assert.strictEqual(cancelled, 1)
+      })
+  )
+
   it.effect("drips a body by the clock", () =>
     Effect.gen(function*() {
       const reading = yield* Effect.forkChild(got(HttpFault.drip({ every: "10 seconds", size: 4 }), text))
