@@ -41,6 +41,7 @@
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Cookies from "effect/http/Cookies"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
@@ -236,9 +237,12 @@ const transportError = (request: Request, code: string) =>
 
 const socketError = (code: string) => Object.assign(new Error(`${code} by a fault that was injected`), { code })
 
-/** Reads no more of a response that no caller gets, which lets its connection go. */
+/** Begins to read a response that no caller gets, and leaves it, which lets its connection go. Its body may be long in coming. */
 const discard = (response: Response): Effect.Effect<void> =>
-  Effect.ignore(Stream.runDrain(Stream.take(response.stream, 1)))
+  Effect.flatMap(
+    Effect.forkChild(Effect.ignore(Stream.runDrain(response.stream)), { startImmediately: true }),
+    Fiber.interrupt
+  )
 
 interface Changed {
   readonly headers: Readonly<Record<string, string | undefined>>

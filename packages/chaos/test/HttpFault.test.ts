@@ -47,6 +47,29 @@ describe("HttpFault", () => {
       }
     }))
 
+  it.effect("strikes after the head of a response, however long its body is in coming, and leaves that", () =>
+    Effect.gen(function*() {
+      let cancelled = 0
+      const silent = () =>
+        new ReadableStream({
+          cancel: () => {
+            cancelled++
+          }
+        })
+      const client = HttpClient.make((request) =>
+        Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(silent())))
+      )
+      for (const fault of [HttpFault.status(429, { after: true }), HttpFault.unreachable({ after: true })]) {
+        const chaos = yield* HttpFault.make({ seed: 1, faults: [fault] })
+        const exit = yield* Effect.exit(HttpFault.wrap(client, chaos).get(url))
+        assert.strictEqual(
+          Exit.isSuccess(exit) ? exit.value.status : codeOf(exit),
+          fault.kind === "status" ? 429 : "ECONNREFUSED"
+        )
+      }
+      assert.strictEqual(cancelled, 2)
+    }))
+
   it.effect("changes and removes headers", () =>
     Effect.gen(function*() {
       const { exit } = yield* got(HttpFault.headers({ "X-Kind": undefined, "Content-Type": "text/html" }), (response) =>
