@@ -83,11 +83,17 @@ export const check = (
 ): Effect.Effect<void, Verdict.Storm | PlatformError.PlatformError | Schema.SchemaError, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    const text = yield* fs.exists(path).pipe(
-      Effect.flatMap((exists) => exists ? fs.readFileString(path) : Effect.succeed("{}"))
+    const read = fs.exists(path).pipe(
+      Effect.flatMap((exists) => exists ? fs.readFileString(path) : Effect.succeed("{}")),
+      Effect.flatMap(Schema.decodeEffect(Schema.fromJsonString(File)))
     )
-    const file = yield* Schema.decodeEffect(Schema.fromJsonString(File))(text)
-    const known = file[name] ?? []
+    // Read again, since another check may have written meanwhile.
+    const writeDown = (seed: number) =>
+      Effect.flatMap(read, (file) => {
+        const seeds = { ...file, [name]: [...file[name] ?? [], seed] }
+        return fs.writeFileString(path, `${JSON.stringify(seeds, undefined, 2)}\n`)
+      })
+    const { [name]: known = [] } = yield* read
     const attempt = (seed: number) =>
       Effect.suspend(() => {
         const verdict = Verdict.judge(simulate(seed), expectation)
@@ -96,9 +102,6 @@ export const check = (
     for (const seed of known) yield* attempt(seed)
     for (let tried = 0; tried < seeds; tried++) {
       const seed = yield* Random.nextIntBetween(0, 2 ** 31 - 1)
-      yield* Effect.tapError(
-        attempt(seed),
-        () => fs.writeFileString(path, `${JSON.stringify({ ...file, [name]: [...known, seed] }, undefined, 2)}\n`)
-      )
+      yield* Effect.tapError(attempt(seed), () => writeDown(seed))
     }
   })

@@ -150,4 +150,23 @@ describe("Regressions", () => {
       yield* check(() => false)
       assert.deepStrictEqual(JSON.parse(yield* fs.readFileString(path)), { other: [7], ledger: [seed] })
     }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("leaves what another check of the same file has written meanwhile", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = `${yield* fs.makeTempDirectoryScoped()}/seeds.json`
+      const bad = run(storming)
+      const other = Regressions.check(path, { name: "other", simulate: () => bad })
+      const meanwhile = yield* Effect.context<FileSystem.FileSystem>()
+      // Between the reading of the one and its writing the other one comes to its end.
+      const first = Regressions.check(path, { name: "ledger", simulate: () => bad }).pipe(
+        Effect.provideService(FileSystem.FileSystem, {
+          ...fs,
+          exists: (path) => Effect.tap(fs.exists(path), (exists) => exists ? Effect.void : once)
+        })
+      )
+      const once = Effect.ignore(Effect.provide(other, meanwhile))
+      yield* Effect.flip(first)
+      assert.deepStrictEqual(Object.keys(JSON.parse(yield* fs.readFileString(path))).toSorted(), ["ledger", "other"])
+    }).pipe(Effect.provide(NodeServices.layer)))
 })
