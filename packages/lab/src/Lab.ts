@@ -46,6 +46,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as References from "effect/References"
 import * as arrivals from "./arrivals/index.ts"
 import * as faults from "./fault/index.ts"
@@ -331,10 +332,12 @@ export const simulate = ({ others = {}, policy, tiers = [], ...options }: Option
   const time = quiet(VirtualTime.make({ seed: `${seed} policies` }))
   const world: World = { time, seed, endMillis, seconds, running: 0 }
 
-  const behind = (Array.isArray(tiers) ? tiers : [tiers]).map(({ policy, ...tier }: Tier, index) => ({
-    policy,
-    settings: readTier(tier, `Lab.simulate.tiers[${index}]`)
-  }))
+  const behind = (Array.isArray(tiers) ? tiers : [tiers]).map((written: Tier, index) => {
+    const path = `Lab.simulate.tiers[${index}]`
+    requireObject(written, path)
+    const { policy, ...tier } = written
+    return { policy, settings: readTier(tier, path) }
+  })
   const servers = new Map<string, Server>()
   // The last one first: each needs the one that it calls.
   const work = behind.reduceRight<Work | undefined>((work, { policy, settings }) => {
@@ -365,8 +368,12 @@ export const simulate = ({ others = {}, policy, tiers = [], ...options }: Option
   }
 
   const main = startClients(first, settings, policy, world, "")
-  const neighbors = Object.entries(others).map(([name, { policy, ...options }]) => {
-    const settings = Field.read(`Lab.simulate.others.${name}`, client, options)
+  requireObject(others, "Lab.simulate.others")
+  const neighbors = Object.entries(others).map(([name, written]) => {
+    const path = `Lab.simulate.others.${name}`
+    requireObject(written, path)
+    const { policy, ...options } = written
+    const settings = Field.read(path, client, options)
     return [name, startClients(first, settings, policy, world, ` of ${name}`)] as const
   })
   const inOrder = [...servers].reverse()
@@ -404,6 +411,10 @@ interface World {
   /** How many calls of clients run. */
   running: number
 }
+
+// A file may have anything in the place of one.
+const requireObject = (written: unknown, path: string) =>
+  requireArgument(Predicate.isObject(written), path, "an object", JSON.stringify(written))
 
 const readTier = (options: Omit<Tier, "policy">, path: string) => Field.read(path, tier, options)
 

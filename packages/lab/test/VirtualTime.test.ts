@@ -196,5 +196,20 @@ describe("Lab", () => {
     expect(() => Lab.simulate({ duration: 0, arrivals: { open: { perSecond: 1 } }, server })).toThrow(
       "Lab.simulate.duration"
     )
+    // As an empty line of YAML has it.
+    const empty = JSON.parse("null")
+    const world = { duration: "1 second", arrivals: { open: { perSecond: 1 } }, server } as const
+    const tier = { name: "database", server }
+    for (
+      const [written, message] of [
+        [{ tiers: empty }, "tiers[0] must be an object, not null"],
+        [{ tiers: [tier, empty] }, "tiers[1] must be an object, not null"],
+        [{ tiers: { ...tier, policy: empty } }, "policy must be a description or an effect, not null"],
+        [{ others: empty }, "others must be an object, not null"],
+        [{ others: { batch: empty } }, "others.batch must be an object, not null"]
+      ] as const
+    ) {
+      expect(() => Lab.simulate({ ...world, ...written })).toThrow(new RangeError(`Lab.simulate.${message}`))
+    }
   })
 })

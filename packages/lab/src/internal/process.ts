@@ -1,4 +1,5 @@
 import type * as ResilientClient from "@effect-resilience/client/ResilientClient"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Pipeline from "@effect-resilience/pipeline/Pipeline"
 import * as Effect from "effect/Effect"
@@ -15,6 +16,12 @@ type Policing = Pipeline.Description | ResilientClient.Description | Effect.Effe
 export const make = (policy: Policing, line: string, request: Exchange): Effect.Effect<Process> => {
   if (policy === undefined) return Effect.succeed({ call: request, state: undefined })
   if (Effect.isEffect(policy)) return Effect.map(policy, (made) => processOf(made, request))
+  requireArgument(
+    Predicate.isObject(policy),
+    "Lab.simulate.policy",
+    "a description or an effect",
+    JSON.stringify(policy)
+  )
   if (isClient(policy)) return httpProcess(policy, line, request)
   // A limit of time, which none exceeds, brings the fast path.
   return Effect.map(Pipeline.make({ attemptTimeout: "Infinity", ...policy }), (made) => processOf(made, request))
