@@ -59,6 +59,7 @@ calls is in the queue, and a server that serves the dead works it off with what 
 ## What others do by default
 
 Their defaults written as descriptions of pipelines (\`packages/bench/src/outages/policies.ts\`), with the same limit of 1 second for an attempt.
+cockatiel has no defaults: its row is the first example of its readme.
 _Lost_ are calls that did not succeed, from the beginning of the outage to 90 seconds after its end.
 
 ${peers}

@@ -13,8 +13,9 @@ const retry = { times: 2, backoff: { base: "100 millis" } } as const
 export const ours = { "`Pipeline.standard`": standard } as const
 
 /**
- * What others do by default, written as data; the README of `retry` and the presets of `RetryPolicy` have the sources. Their retries
- * give up at an open circuit, or send nothing while it is open, so no wait for it is allowed here.
+ * What others do by default, written as data; the README of `retry` and the presets of `RetryPolicy` have the sources. cockatiel has no
+ * defaults: its row is the first example of its readme, with its own jitter, whose formula is Polly's. Their retries give up at an open
+ * circuit, or send nothing while it is open, so no wait for it is allowed here.
  */
 export const peers: { readonly [name: string]: Description } = {
   "no policy": undefined,
@@ -38,7 +39,7 @@ export const peers: { readonly [name: string]: Description } = {
   "cockatiel: retry, consecutive breaker": {
     name: "cockatiel",
     attemptTimeout: "1 second",
-    retry: { times: 3, backoff: { base: "128 millis", cap: "30 seconds", jitter: "decorrelated" }, maxRetryAfter: 0 },
+    retry: { times: 3, backoff: { base: "128 millis", cap: "30 seconds", jitter: "polly" }, maxRetryAfter: 0 },
     circuitBreaker: { tripPolicy: { consecutive: 5 }, openDuration: "10 seconds" }
   },
   "Polly: Microsoft's standard handler": {
