@@ -28,8 +28,8 @@ export const standard: RetryPolicy = /* @__PURE__ */ make()
 export const basic: RetryPolicy = /* @__PURE__ */ make({ times: 2, backoff: { base: "1 second", jitter: "none" } })
 
 /**
- * The *standard* mode of the AWS SDKs until November 2026: 3 attempts, full jitter up to 1 s and 2 s, at most 20 s. `aws2026` is what
- * they do since.
+ * The *standard* mode of the AWS SDKs before the change of 2026, in most languages: 3 attempts, full jitter up to 1 s and 2 s, at most
+ * 20 s. The SDK for JavaScript begins with 100 millis. `aws2026` is what the change makes of it.
  *
  * Source: AWS SDKs and Tools Reference Guide, *Retry behavior*
  * (https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html). Its retry quota is a matter of
@@ -41,11 +41,12 @@ export const basic: RetryPolicy = /* @__PURE__ */ make({ times: 2, backoff: { ba
 export const aws: RetryPolicy = /* @__PURE__ */ make({ times: 2, backoff: { base: "1 second" } })
 
 /**
- * The *standard* mode of the AWS SDKs since November 2026: 3 attempts with full jitter, up to 50 and 100 millis after transient
- * failures, up to 1 and 2 s after throttling, at most 20 s. A server's time is clamped to at most 5 s more than the delay.
+ * The *standard* mode of the AWS SDKs with `AWS_NEW_RETRIES_2026=true`, which they announce as the default, from November 2026 at the
+ * earliest: 3 attempts with full jitter, up to 50 and 100 millis after transient failures, up to 1 and 2 s after throttling, at most
+ * 20 s. A server's time is clamped to at most 5 s more than the delay.
  *
- * A retry costs 14, after throttling 5. The SDKs' quota of 500 is `AttemptBudget.quota()`; a usual account with its `burst` of 10
- * pays for none of them.
+ * A retry costs 14, after throttling 5. The SDKs' quota of 500 is `AttemptBudget.quota()`; a budget with the default `burst` of
+ * 10 pays for none of them.
  *
  * Sources: the guide named at `aws`, and aws/aws-sdk-js-v3 #8037.
  *
@@ -62,8 +63,8 @@ export const aws2026: RetryPolicy = /* @__PURE__ */ make({
 })
 
 /**
- * What the AWS SDKs do for DynamoDB and its streams since November 2026: as `aws2026`, with 4 attempts, and up to 25, 50 and 100
- * millis after transient failures.
+ * What the AWS SDKs do for DynamoDB and its streams with that setting: as `aws2026`, with 4 attempts, and up to 25, 50 and 100 millis
+ * after transient failures.
  *
  * Sources: as for `aws2026`.
  *
