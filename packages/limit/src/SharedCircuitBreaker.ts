@@ -62,7 +62,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
-import { tell } from "./internal/circuitState.ts"
+import { log, tell } from "./internal/circuitState.ts"
 import { Holders } from "./internal/holders.ts"
 import { storeFields } from "./internal/storeFields.ts"
 import type * as Outcome from "./Outcome.ts"
@@ -161,7 +161,7 @@ const makerOf = /* @__PURE__ */ Effect.fnUntraced(function*(settings: Settings) 
     Stream.runForEach((transition) =>
       Effect.withFiber((fiber) => {
         tell(transition, name, fiber.context)
-        return PubSub.publish(hub, transition)
+        return Effect.andThen(PubSub.publish(hub, transition), log(transition))
       })
     ),
     Effect.forkScoped({ startImmediately: true })

@@ -2,7 +2,7 @@ import { CircuitBreaker } from "@effect-resilience/limit"
 import * as SharedCircuitBreaker from "@effect-resilience/limit/SharedCircuitBreaker"
 import { Backoff } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { Duration, Effect, Exit, Fiber, Layer, Logger, Scope, Stream } from "effect"
 import { CircuitBreaker as Store } from "effect/persistence"
 import { TestClock } from "effect/testing"
 
@@ -39,6 +39,24 @@ describe("SharedCircuitBreaker", () => {
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(probe)
       assert.strictEqual((yield* two.snapshot)._tag, "Closed")
+    }).pipe(Effect.provide(Store.layerStoreMemory())))
+
+  it.effect("logs its transitions, as the local one does", () =>
+    Effect.gen(function*() {
+      const logged: Array<unknown> = []
+      const logger = Logger.make(({ logLevel, message }) => logged.push([logLevel, message]))
+      yield* Effect.gen(function*() {
+        const breaker = yield* SharedCircuitBreaker.make({ ...options, tripPolicy: CircuitBreaker.consecutive(1) })
+        yield* Effect.exit(breaker.execute(failing))
+        yield* TestClock.adjust("10 seconds")
+        yield* breaker.execute(Effect.void)
+        yield* TestClock.adjust(0)
+      }).pipe(Effect.provide(Logger.layer([logger])))
+      assert.deepStrictEqual(logged, [
+        ["Warn", ["Circuit \"ledger\": Closed to Open for 10s"]],
+        ["Info", ["Circuit \"ledger\": Open to HalfOpen"]],
+        ["Info", ["Circuit \"ledger\": HalfOpen to Closed"]]
+      ])
     }).pipe(Effect.provide(Store.layerStoreMemory())))
 
   it.effect("opens longer each time in a row where told by a backoff", () =>
