@@ -8,10 +8,11 @@
  * - Within `refreshBefore` of the expiry callers still get the token at once, and one refresh runs in the background. If it fails,
  *   the token stays in use, and the next refresh starts no sooner than `refreshRetryDelay` later.
  * - Without a usable token callers wait for one login together. All of them get its failure, and the next caller starts another
- *   login, with two exceptions. Rejected credentials are not tried again until they change, or for a while where the server did
+ *   login, with three exceptions. Rejected credentials are not tried again until they change, or for a while where the server did
  *   not name them (`AuthError.Rejected`). A login that failed in a way that no policy retries, such as a defect of the source or
  *   a response without a token, is tried again at once only the first time: after that callers get the same failure for 1
- *   second, doubling up to `refreshRetryDelay`.
+ *   second, doubling up to `refreshRetryDelay`. Where the server names a time, callers get the same failure until then, for
+ *   `refreshRetryDelay` at most.
  * - A source that throws fails its callers with that defect, and counts as a failure for pauses and events. A source that
  *   interrupts itself is `Unavailable`, worth a retry.
  * - A token that no header can hold is `MalformedToken`.
@@ -487,9 +488,8 @@ class Cache {
     this.#futile = recovery._tag === "Retry" || (error !== undefined && judgedAnew.has(error.reason._tag))
       ? 0
       : this.#futile + 1
-    this.#kept = this.#futile < 2
-      ? undefined
-      : { exit, until: now + Math.min(1_000 * 2 ** (this.#futile - 2), refreshRetryDelay) }
+    const pause = this.#futile < 2 ? after : 1_000 * 2 ** (this.#futile - 2)
+    this.#kept = pause === 0 ? undefined : { exit, until: now + Math.min(pause, refreshRetryDelay) }
     this.#publish({ _tag: "Failed", reason: error?.reason._tag ?? "Defect", ahead })
   }
 

@@ -102,6 +102,40 @@ describe("a source that fails", () => {
       }))
   }
 
+  it.effect("that names a time is not asked by each caller before it, nor for longer than `refreshRetryDelay`", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(origin)
+      let asked = 0
+      let after: Duration.Input = "5 seconds"
+      const busy = Effect.suspend(() => {
+        asked++
+        const recovery = Recovery.retryAfter(after)
+        return Effect.fail(new AuthError.AuthError({ reason: new AuthError.Unavailable({ detail: "429", recovery }) }))
+      })
+      const cache = yield* TokenCache.make(TokenSource.fromEffect(busy, { identity: ["x"] }), {
+        retry: RetryPolicy.noop
+      })
+      const call = Effect.map(Effect.flip(cache.get), ({ reason }) => assert.strictEqual(reason._tag, "Unavailable"))
+      for (let calls = 0; calls < 1_000; calls++) yield* call
+      assert.strictEqual(asked, 1)
+      yield* TestClock.adjust(4_999)
+      yield* call
+      assert.strictEqual(asked, 1)
+      after = "1 hour"
+      yield* TestClock.adjust(1)
+      yield* call
+      assert.strictEqual(asked, 2)
+      yield* TestClock.adjust(29_999)
+      yield* call
+      assert.strictEqual(asked, 2)
+      yield* TestClock.adjust(1)
+      yield* call
+      assert.strictEqual(asked, 3)
+      yield* cache.forgetFailures
+      yield* call
+      assert.strictEqual(asked, 4)
+    }))
+
   it.effect("is asked again at once after its first failure since a login that worked", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(origin)
