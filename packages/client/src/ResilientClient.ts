@@ -289,9 +289,9 @@ export interface Fetch {
 export interface FetchOptions extends Options {
   /**
    * What sends; default `FetchHttpClient.layer`, the platform's own `fetch`. Layers beside it say where log lines and spans go:
-   * `Layer.mergeAll(FetchHttpClient.layer, AccessLog.layerLogger, Logger.layer([logger]))`.
+   * `Layer.mergeAll(FetchHttpClient.layer, AccessLog.layerLogger, Logger.layer([logger]))`. Where it fails, each call does.
    */
-  readonly transport?: Layer.Layer<HttpClient.HttpClient> | undefined
+  readonly transport?: Layer.Layer<HttpClient.HttpClient, unknown> | undefined
 }
 
 /**

@@ -101,6 +101,8 @@ describe("ResilientClient.toFetch", () => {
     }))
 })
 
+class ConfigError extends Error {}
+
 describe("ResilientClient.fetch", () => {
   it.effect("writes to the log that is given beside the transport", () =>
     Effect.gen(function*() {
@@ -163,6 +165,24 @@ describe("ResilientClient.fetch", () => {
     assert.deepInclude(seen[1], { cache: "reload", credentials: "omit" })
     assert.deepInclude(seen[2], { keepalive: true })
     assert.doesNotHaveAnyKeys(seen[2], ["body", "headers", "method", "signal"])
+  })
+
+  it("is rejected with an error after `dispose`, and where the transport cannot be made", async () => {
+    const ledger = { name: "ledger", baseUrl: "https://ledger.example.com" }
+    const failed = { name: "TypeError", message: "fetch failed" }
+
+    const disposed = ResilientClient.fetch(ledger)
+    await disposed.dispose()
+    const afterwards = await disposed("/a").then(() => undefined, (error: unknown) => error)
+    assert.instanceOf(afterwards, Error)
+    assert.deepInclude(afterwards, { ...failed, cause: "ManagedRuntime disposed" })
+
+    const cause = new ConfigError("the certificate cannot be read")
+    const unmade = ResilientClient.fetch(ledger, { transport: Layer.effect(HttpClient.HttpClient, Effect.fail(cause)) })
+    const first = await unmade("/a").then(() => undefined, (error: unknown) => error)
+    assert.instanceOf(first, Error)
+    assert.deepInclude(first, { ...failed, cause })
+    await unmade.dispose()
   })
 
   it("cancels the body of a call that was aborted before", async () => {

@@ -22,7 +22,7 @@ interface Run<E> {
   (
     call: (client: HttpClient.HttpClient.With<E>) => Effect.Effect<Response, E>,
     options: { readonly signal?: AbortSignal | undefined }
-  ): Promise<Exit.Exit<Response, E>>
+  ): Promise<Exit.Exit<Response, unknown>>
 }
 
 /** A `fetch` that sends through a client. */
@@ -233,5 +233,7 @@ const failed = (cause: unknown): TypeError => new TypeError("fetch failed", { ca
 const thrown = (cause: Cause.Cause<unknown>): unknown => {
   if (Cause.hasInterruptsOnly(cause)) return new DOMException("This operation was aborted", "AbortError")
   const failure = cause.reasons.find(Cause.isFailReason)
-  return failure === undefined ? Cause.squash(cause) : failed(failure.error)
+  const error = failure === undefined ? Cause.squash(cause) : failure.error
+  // A bug that is an error stays the one that it is.
+  return failure === undefined && error instanceof Error ? error : failed(error)
 }
