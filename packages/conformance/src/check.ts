@@ -71,8 +71,12 @@ const checkCall = (name: string, call: CallTrace, expected: OfCall): ReadonlyArr
   if (expected.ends !== undefined && (ending ?? "never") !== expected.ends) {
     found.push(ending === undefined ? `${name} does not end` : `${name} ends with ${ending}, not ${expected.ends}`)
   }
-  if (expected.endsAt !== undefined && ending !== undefined && !within(endedAt, expected.endsAt)) {
-    found.push(`${name} ends at ${round(endedAt)} ms, not ${rangeText(expected.endsAt, " ms")}`)
+  if (expected.endsAt !== undefined) {
+    if (ending !== undefined && !within(endedAt, expected.endsAt)) {
+      found.push(`${name} ends at ${round(endedAt)} ms, not ${rangeText(expected.endsAt, " ms")}`)
+    }
+    // Where `ends` is expected, too, that has told it.
+    if (ending === undefined && expected.ends === undefined) found.push(`${name} does not end`)
   }
   if (expected.winner !== undefined && winner !== expected.winner) {
     found.push(`${name} has the value of attempt ${winner ?? "none"}, not ${expected.winner}`)

@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs"
 import { beforeAll, describe, expect, it } from "vitest"
+import { check } from "../src/check.ts"
 import { libraries } from "../src/libraries/index.ts"
 import { ours } from "../src/libraries/ours.ts"
 import type { Row } from "../src/Library.ts"
 import { report, runAll } from "../src/report.ts"
 import { all, jsonSchema } from "../src/Scenario.ts"
+import { Trace } from "../src/Trace.ts"
 
 const read = (file: string): string => readFileSync(new URL(`../${file}`, import.meta.url), "utf8")
 
@@ -22,6 +24,18 @@ describe("the scenarios", () => {
   it("are there for every promise of a library", () => {
     const ids = new Set(all().map(({ id }) => id))
     expect(libraries.flatMap(({ promises }) => Object.keys(promises)).filter((id) => !ids.has(id))).toEqual([])
+  })
+})
+
+describe("a check", () => {
+  it("finds a call that does not end, where it is expected to end at a time", () => {
+    const [scenario] = all()
+    const trace = new Trace(() => 0)
+    trace.start("a", [])
+    const deviations = (expected: object) =>
+      scenario === undefined ? [] : check({ ...scenario, expect: { calls: { a: expected } } }, [trace])
+    expect(deviations({ endsAt: [0, 9] })).toEqual(["a does not end"])
+    expect(deviations({ ends: "never", endsAt: [0, 9] })).toEqual([])
   })
 })
 
