@@ -145,6 +145,20 @@ describe("the verdict in words", () => {
     expect(after([down(100_000), down(20_000)])).toBe(after([down(20_000), down(100_000)]))
   })
 
+  it("says that responses come late where they do, not where the server drops those who have left", () => {
+    const words = (server: object) =>
+      verdictOf({ attemptTimeout: "1 second", retry: { times: 3, backoff: { base: "100 millis" } } }, {
+        duration: "2 minutes",
+        processes: 1,
+        arrivals: { open: { perSecond: 300 } },
+        server: { workers: 25, serviceTime: { exponential: "100 millis" }, ...server },
+        outages: down(20_000)
+      }).words
+    const queue = { controlledDelay: { target: "200 millis", interval: "900 millis" } }
+    expect(words({})).toMatch(/^never recovers: .*, so its responses come after callers have given up and sent again$/)
+    expect(words({ queue })).toMatch(/^never recovers: .* times what the server can take$/)
+  })
+
   it("has the load of the end, also of a simulation of less than half a minute", () => {
     const policy = { attemptTimeout: "1 second", retry: { times: 3, backoff: { base: "100 millis" } } }
     expect(verdictOf(policy, { duration: "20 seconds", outages: down(5000) }).words).toMatch(

@@ -145,8 +145,10 @@ const shareOf = (share: number): string =>
   share === 0 ? "no call" : share === 1 ? "all calls" : `${Math.round(100 * share)} % of the calls`
 
 /** Whether most of what the server did was for callers who had gone. */
-const late = ({ servers: [server], total }: LabResult): boolean =>
-  server !== undefined && server.served + server.abandoned > 2 * total.good
+const late = ({ others, servers: [server], total }: LabResult): boolean => {
+  const good = Object.values(others).reduce((sum, { total }) => sum + total.good, total.good)
+  return server !== undefined && server.served > 2 * good
+}
 
 /** How long before its end a simulation is looked at for what does not end. */
 const lastSeconds = 30
