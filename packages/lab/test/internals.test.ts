@@ -159,6 +159,17 @@ describe("the verdict in words", () => {
     expect(words({ queue })).toMatch(/^never recovers: .* times what the server can take$/)
   })
 
+  it("has the load of all clients", () => {
+    const retry = { times: 3, backoff: { base: "100 millis" } }
+    const others = {
+      export: { arrivals: { open: { perSecond: 200 } }, policy: { name: "export", retry }, timeout: 1000 }
+    }
+    const world = { duration: "2 minutes", arrivals: { open: { perSecond: 40 } }, outages: down(20_000), others }
+    expect(verdictOf({ attemptTimeout: "1 second" }, world).words).toMatch(
+      /^never recovers: calls and their retries are [34]\.?\d* times what the server can take, so/
+    )
+  })
+
   it("has the load of the end, also of a simulation of less than half a minute", () => {
     const policy = { attemptTimeout: "1 second", retry: { times: 3, backoff: { base: "100 millis" } } }
     expect(verdictOf(policy, { duration: "20 seconds", outages: down(5000) }).words).toMatch(

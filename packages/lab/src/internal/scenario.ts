@@ -177,7 +177,9 @@ const wordsOf = (
   const from = Math.max(0, end - lastSeconds)
   const { offered, sent } = LabResults.between(result, Duration.seconds(from), Duration.seconds(end))
   const { capacity } = surroundings({ ...world })
-  const load = capacity === undefined ? 0 : sent / (end - from) / capacity
+  // Of all clients.
+  const received = result.servers[0]?.seconds.slice(from).reduce((sum, { received }) => sum + received, 0) ?? 0
+  const load = capacity === undefined ? 0 : received / (end - from) / capacity
   const each = offered === 0 ? 0 : sent / offered
   return load > 1
     ? `never recovers: calls and their retries are ${number(load)} times what the server can take${
