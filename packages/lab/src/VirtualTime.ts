@@ -100,7 +100,8 @@ export const make = ({ seed = 0, startMillis = 0 }: Options = {}): VirtualTime =
     advance: (duration) => {
       const until = clock.millis + Duration.toMillis(duration)
       scheduler.drain()
-      while (clock.next(until)) scheduler.drain()
+      // What readers see as this time is it: they see whole nanoseconds.
+      while (clock.next(until + halfNano)) scheduler.drain()
       clock.stopAt(until)
     },
     next: () => {
@@ -150,6 +151,9 @@ export const runSyncExit = <A, E>(effect: Effect.Effect<A, E>, options?: Options
  */
 export const runSync = <A, E>(effect: Effect.Effect<A, E>, options?: Options): A =>
   Effect.runSync(runSyncExit(effect, options))
+
+/** In milliseconds. */
+const halfNano = 5e-7
 
 class VirtualClock implements Timer.EventClock {
   private readonly heap = new EventHeap()

@@ -130,6 +130,21 @@ describe("VirtualTime", () => {
     expect(times).toEqual([100, 100, 105])
   })
 
+  it("has ended a wait as soon as its time has passed, whatever fraction of a nanosecond it began at", () => {
+    fc.assert(fc.property(fc.double({ min: 0, max: 1000, noNaN: true }), fc.nat(1000), (from, wait) => {
+      const time = VirtualTime.make()
+      const ended: Array<string> = []
+      time.at(from, () => {})
+      time.next()
+      const now = time.nowMillis()
+      time.at(wait, () => ended.push("wait"))
+      time.at(wait + 1e-3, () => ended.push("later"))
+      time.advance(wait)
+      expect(ended).toEqual(["wait"])
+      expect(Math.abs(time.nowMillis() - now - wait)).toBeLessThan(1e-6)
+    }))
+  })
+
   it("says so where an effect waits for what cannot happen", () => {
     const program = Effect.sleep("2 seconds").pipe(
       Effect.andThen(Deferred.make<void>()),
