@@ -319,5 +319,7 @@ describe("the faults of a relay", () => {
     assert.include(wrong("silence sometimes"), "sometimes was not expected")
     assert.include(wrong("silence every 1m"), "every needs for")
     assert.include(wrong("reset after x"), "x is no whole number")
+    assert.include(wrong("half-open up"), "half-open up: it strikes both directions, leave up out")
+    assert.include(wrong("end 20% down"), "leave down out")
   })
 })

@@ -36,7 +36,13 @@ export const read = <F>(words: ReadonlyArray<string>, faults: Faults<F>): F => {
     return true
   }
   const kind = next("a fault")
-  const after = () => taken("after") ? { after: number(next("a number of bytes")) } : {}
+  /** The clauses of what strikes a connection as a whole. */
+  const ofBoth = (): Options => {
+    const options = clauses(left, next)
+    const { direction = "both" } = options
+    if (direction === "both") return options
+    throw new RangeError(`${words.join(" ")}: it strikes both directions, leave ${direction} out`)
+  }
   switch (kind) {
     case "latency": {
       const exponential = taken("exponential")
@@ -49,10 +55,12 @@ export const read = <F>(words: ReadonlyArray<string>, faults: Faults<F>): F => {
       return faults[kind](clauses(left, next))
     case "reset":
     case "end":
-      return faults[kind]({ ...after(), ...clauses(left, next) })
+      return taken("after")
+        ? faults[kind]({ after: number(next("a number of bytes")), ...clauses(left, next) })
+        : faults[kind](ofBoth())
     case "half-open": {
       const lost = taken("client") ? "client" : (taken("server"), "server")
-      return faults[kind]({ lost, ...clauses(left, next) })
+      return faults[kind]({ lost, ...ofBoth() })
     }
     case "slow-close":
       return faults[kind](duration(next("a duration")), clauses(left, next))
