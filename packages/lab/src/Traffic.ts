@@ -11,7 +11,8 @@
  * - **Envoy, nginx, a recording**: each line is a call with one attempt. GET, HEAD, OPTIONS, PUT and DELETE with a 408, 429 or 5xx may
  *   be repeated, and others not.
  * - **nginx** writes a line when a request ends, with `$request_time` last: `log_format timed '$remote_addr - $remote_user
- *   [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_time'`.
+ *   [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_time'`. Its times have whole seconds, so
+ *   all of a second seem to end at once, which is too much for a bulkhead. JSON with `$msec` has milliseconds.
  *
  * **Example** (A retried call in an access log)
  *
@@ -162,8 +163,10 @@ const fromJson = (json: Json): Entry | undefined => {
   const seconds = numberOf(inner["request_time"])
   const millis = numberOf(inner["durationMs"]) ?? numberOf(inner["duration"]) ?? (seconds && seconds * 1000)
   const began = timeOf(inner["time"] ?? inner["start_time"])
-  const ended = timeOf(inner["time_iso8601"]) ?? (numberOf(inner["msec"]) ?? Number.NaN) * 1000
-  const atMillis = began ?? (millis === undefined || Number.isNaN(ended) ? undefined : ended - millis)
+  const msec = numberOf(inner["msec"])
+  // The other one of nginx has whole seconds.
+  const ended = msec === undefined ? timeOf(inner["time_iso8601"]) : msec * 1000
+  const atMillis = began ?? (millis === undefined || ended === undefined ? undefined : ended - millis)
   if (millis === undefined || atMillis === undefined) return undefined
   const status = numberOf(inner["status"] ?? inner["response_code"] ?? answer["status"])
   return {

@@ -177,6 +177,18 @@ describe("Traffic", () => {
     })
   })
 
+  it("takes the finer one of nginx's two times", () => {
+    const { calls } = Traffic.read([0, 250, 500].map((millis) =>
+      line({
+        time_iso8601: "2026-01-01T00:00:01+00:00",
+        msec: `${(began + 1000 + millis) / 1000}`,
+        request_time: "0.05",
+        status: "200"
+      })
+    ))
+    expect(calls.map(({ atMillis }) => Math.round(atMillis))).toEqual([0, 250, 500])
+  })
+
   it("counts what it cannot read", () => {
     expect(Traffic.read(["nonsense", "{", "{}", "", `{"a":"${"x".repeat(100_000)}"}`])).toEqual({
       calls: [],
