@@ -5,10 +5,15 @@ import { ApiError, PartsDelivered, Recovery } from "@effect-resilience/errors"
 import { Operation } from "@effect-resilience/http"
 import { Backoff, RetryEvent, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Duration, Effect, Exit, Fiber, Layer, Stream } from "effect"
+import { Cause, Duration, Effect, Exit, Fiber, Layer, Option, Stream } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import * as FastCheck from "fast-check"
+import * as v8 from "node:v8"
+import * as vm from "node:vm"
+
+v8.setFlagsFromString("--expose_gc")
+const collect: () => void = vm.runInNewContext("gc")
 
 /** What the server sends for a request, before it ends or breaks the connection. */
 interface Script {
@@ -291,6 +296,26 @@ describe("EventStream", () => {
       assert.deepStrictEqual(seen, ["1", "2"])
       assert.instanceOf(failure, PartsDelivered.PartsDelivered)
     }))
+
+  it.live("holds no response but the last, however often it was opened again", () =>
+    Effect.gen(function*() {
+      const { client } = yield* serve((_, nth) => ({ text: withIds(nth, 1) }))
+      const responses: Array<WeakRef<object>> = []
+      const noting = HttpClient.tap(client, (response) => Effect.sync(() => responses.push(new WeakRef(response))))
+      const events = EventStream.stream(noting, "/events", options)
+      const held = Effect.promise(async () => {
+        // What was made in this turn of the event loop is kept to its end.
+        await new Promise((resolve) => setImmediate(resolve))
+        collect()
+        return responses.filter((response) => response.deref() !== undefined).length
+      })
+      const last = yield* events.pipe(
+        Stream.take(20),
+        Stream.mapEffect(() => responses.length < 20 ? Effect.succeed(0) : held),
+        Stream.runLast
+      )
+      assert.isAtMost(Option.getOrThrow(last), 2)
+    }).pipe(Effect.scoped))
 
   it(
     "delivers each event once and in order, wherever a server with ids breaks off",

@@ -4,11 +4,14 @@ import * as Classifier from "@effect-resilience/errors/Classifier"
 import { PartsDelivered } from "@effect-resilience/errors/PartsDelivered"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
+import * as Direct from "@effect-resilience/kernel/Direct"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
-import * as Effect from "effect/Effect"
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 
 /** Where a stream stands that goes on in another response when one breaks. */
@@ -58,12 +61,18 @@ const observed = <E>(error: E): E =>
     ? new ApiError.ApiError({ ...error, reason: error.reason.failure }) as E & ApiError.ApiError
     : error
 
-/** Sends a request whose body is taken as it comes, even if it is called JSON. */
+/**
+ * Sends a request whose body is taken as it comes, even if it is called JSON. It does not learn why the one before had failed: a response
+ * would hold that error as long as it lives, the error its response, and so on, back to the first.
+ */
 export const executeStream = <E, R>(
   client: HttpClient.HttpClient.With<E, R>,
   request: HttpClientRequest.HttpClientRequest
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, E, R> =>
-  Effect.provideService(client.execute(request), ErrorMapping.CurrentBody, "stream")
+  Direct.updateContext(
+    client.execute(request),
+    (context) => context.pipe(Context.omit(Schedule.CurrentMetadata), Context.add(ErrorMapping.CurrentBody, "stream"))
+  )
 
 export const requestOf = (request: string | URL | HttpClientRequest.HttpClientRequest) =>
   typeof request === "string" || request instanceof URL ? HttpClientRequest.get(request) : request
