@@ -272,7 +272,7 @@ const changing = (kind: string, options: Fault.Options<Request>, change: (respon
             request,
             new Response(body, { status: response.status, headers: sent })
           )
-          // Nobody reads on for a reader who was interrupted. What reads text or JSON does it by `arrayBuffer`.
+          // Nothing is read on for a reader who was interrupted. What reads text or JSON does it by `arrayBuffer`.
           const reading = <A, E>(whole: Effect.Effect<A, E>) => ({
             value: Effect.onInterrupt(whole, () => Deferred.succeed(left, undefined))
           })

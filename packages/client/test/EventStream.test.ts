@@ -278,12 +278,12 @@ describe("EventStream", () => {
 
   it.effect("waits for two minutes where the server says so, by default, and not for two hours", () =>
     Effect.gen(function*() {
-      const answers = ["retry: 120000\nid: 1\ndata: 1\n\n", "retry: 7200000\nid: 2\ndata: 2\n\n"]
+      const bodies = ["retry: 120000\nid: 1\ndata: 1\n\n", "retry: 7200000\nid: 2\ndata: 2\n\n"]
       const server = HttpClient.make((request) =>
         Effect.sync(() =>
           HttpClientResponse.fromWeb(
             request,
-            new Response(answers.shift(), { headers: { "content-type": "text/event-stream" } })
+            new Response(bodies.shift(), { headers: { "content-type": "text/event-stream" } })
           )
         )
       )

@@ -66,8 +66,8 @@ const index = (written: ReadonlyArray<readonly [Story, Runs]>): string =>
   `# Pictures
 
 \`npm run pictures\` draws these from the stories of the [playground](../../packages/lab/README.md#the-playground), and a test
-holds that they are what it draws. Each shows a policy above a safer one on the same axes. A page of \`docs/guides\` has one so,
-with another path elsewhere:
+checks that they are what it draws. Each shows a policy above a safer one on the same axes. A page of \`docs/guides\` shows one like this;
+elsewhere the path is another:
 
 \`\`\`html
 <picture>

@@ -83,7 +83,7 @@ describe("a server", () => {
     expect(LabResult.goodput(calls({ queue: { controlledDelay: {} } }), "5 seconds")).toBeGreaterThan(0.4)
   })
 
-  it("with controlled delay is overloaded once its queue has not been empty for the interval, not while it is full and nobody waits", () => {
+  it("with controlled delay is overloaded once its queue has not been empty for the interval, not while it is full and no request waits", () => {
     const queue = { controlledDelay: { target: "5 millis", interval: "100 millis" } } as const
     const good = (...waits: ReadonlyArray<number>) =>
       calls({ workers: 1, serviceTime: { constant: "1 second" }, queue }, {

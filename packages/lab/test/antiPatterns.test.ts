@@ -103,7 +103,7 @@ const shown: { readonly [readme: string]: { readonly [begins: string]: Shown } }
   },
   pipeline: {
     "A pipeline for each call": layers,
-    "A shadow for good": operation,
+    "A shadow that stays": operation,
     "`StatusApi` as a liveness": operation,
     "Retrying around a pipeline": rule("attemptsMultiply"),
     "A pipeline around the effect": code,
