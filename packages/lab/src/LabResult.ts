@@ -174,7 +174,7 @@ export const between = (result: ClientResult, from: Duration.Input, to: Duration
  *
  * - `from`: the end of the outage.
  * - `goodput`: default 0.95.
- * - `window`: default 10 seconds.
+ * - `window`: default 10 seconds; at least 1.
  *
  * @category reading
  * @since 0.1.0
@@ -184,7 +184,8 @@ export const recovery = (result: ClientResult, { from, goodput = 0.95, window = 
   readonly goodput?: number | undefined
   readonly window?: Duration.Input | undefined
 }): Duration.Duration | undefined => {
-  const length = secondOf(window)
+  // In no time, nothing fails.
+  const length = Math.max(1, secondOf(window))
   for (let second = secondOf(from); second + length <= result.seconds.length; second++) {
     const { good, offered } = between(result, second * 1000, (second + length) * 1000)
     if (good >= goodput * offered) return Duration.seconds(second - secondOf(from))

@@ -147,6 +147,20 @@ describe("a server", () => {
   })
 })
 
+describe("recovery", () => {
+  it("takes at least a second to be seen", () => {
+    const down = Lab.simulate({
+      duration: "10 seconds",
+      arrivals: { open: { perSecond: 20 } },
+      server: quick,
+      outages: { from: "2 seconds", for: "1 hour", fault: { failing: 1 } }
+    })
+    for (const window of [0, "400 millis", "1 second"] as const) {
+      expect(LabResult.recovery(down, { from: "4 seconds", window })).toBeUndefined()
+    }
+  })
+})
+
 describe("tiers", () => {
   // Google, Site Reliability Engineering, chapter 22: retries at several layers multiply.
   it.each([[3, 27], [4, 64]])(
