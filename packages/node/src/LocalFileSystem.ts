@@ -46,6 +46,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as ByteSize from "effect/ByteSize"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -213,11 +214,14 @@ class LocalFile implements FileSystem.File {
   ): Effect.Effect<Option.Option<Uint8Array>, PlatformError.PlatformError> {
     return Effect.suspend(() => {
       if (!Number.isInteger(size) || size < 0) return rejected("readAlloc", "size must be a non-negative integer")
-      const buffer = new Uint8Array(size)
-      return Effect.map(this.read(buffer, options), (bytes) => {
-        if (bytes === 0) return Option.none()
-        return Option.some(bytes === size ? buffer : buffer.slice(0, bytes))
-      })
+      return Effect.flatMap(
+        tried("readAlloc", () => new Uint8Array(size)),
+        (buffer) =>
+          Effect.map(this.read(buffer, options), (bytes) => {
+            if (bytes === 0) return Option.none()
+            return Option.some(bytes === size ? buffer : buffer.slice(0, bytes))
+          })
+      )
     })
   }
 
@@ -233,26 +237,37 @@ const forReading = "The file is open for reading only"
 const rejected = (method: string, description: string): Effect.Effect<never, PlatformError.PlatformError> =>
   Effect.fail(PlatformError.badArgument({ module: "FileSystem", method, description }))
 
+// Sizes and positions that make no sense throw.
+const tried = <A>(method: string, evaluate: () => A): Exit.Exit<A, PlatformError.PlatformError> => {
+  try {
+    return Exit.succeed(evaluate())
+  } catch (cause) {
+    return Exit.fail(PlatformError.badArgument({ module: "FileSystem", method, description: String(cause) }))
+  }
+}
+
 // A read in a thread cannot be cancelled, and the file must stay open until it ends.
 const byThread = <A>(
   method: string,
   start: (done: (error: NodeJS.ErrnoException | null, value: A) => void) => void
 ): Effect.Effect<A, PlatformError.PlatformError> =>
-  Effect.uninterruptible(Effect.callback((resume) =>
-    start((cause, value) =>
-      resume(
-        cause === null ? Effect.succeed(value) : Effect.fail(
-          PlatformError.systemError({
-            _tag: "Unknown",
-            module: "FileSystem",
-            method,
-            syscall: cause.syscall,
-            cause
-          })
+  Effect.uninterruptible(Effect.callback((resume) => {
+    const begun = tried(method, () =>
+      start((cause, value) =>
+        resume(
+          cause === null ? Effect.succeed(value) : Effect.fail(
+            PlatformError.systemError({
+              _tag: cause.code === "EISDIR" ? "BadResource" : "Unknown",
+              module: "FileSystem",
+              method,
+              syscall: cause.syscall,
+              cause
+            })
+          )
         )
-      )
-    )
-  ))
+      ))
+    if (Exit.isFailure(begun)) resume(Exit.failCause(begun.cause))
+  }))
 
 // The same as NodeFileSystem, so that both report the same version of a file.
 const infoOf = (stats: fs.BigIntStats): FileSystem.File.Info => ({

@@ -66,12 +66,19 @@ describe("LocalFileSystem", () => {
           open.truncate(0),
           open.seek(-1n, "start"),
           open.read(new Uint8Array(1), { position: -1n }),
-          open.readAlloc(-1)
+          open.read(new Uint8Array(1), { position: 2n ** 70n }),
+          open.readAlloc(-1),
+          open.readAlloc(2 ** 53)
         ]
       ) {
         assert.strictEqual((yield* Effect.flip(Effect.asVoid(rejected))).reason._tag, "BadArgument")
       }
       assert.strictEqual(readFileSync(file, "utf8"), "a;b\n")
+      const read = (fs: FileSystem.FileSystem) =>
+        Effect.flatMap(fs.open(directory, { noFollow: true }), (open) => Effect.flip(open.read(new Uint8Array(1))))
+      if (process.platform !== "win32") {
+        assert.strictEqual((yield* read(local)).reason._tag, (yield* read(usual)).reason._tag)
+      }
     }))
 
   const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
