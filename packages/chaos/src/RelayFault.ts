@@ -14,7 +14,7 @@
  * | `slowClose` | end later than their peer ended them | `slow-close 5s` |
  *
  * As text a fault may also say: `up` or `down`, its probability (`20%`), `from 10s`, `for 30s`, `every 2m`, `times 3`, and
- * its name (`as slow`).
+ * its name (`as slow`). What strikes a connection at once strikes both directions.
  *
  * Its probability is that of a connection, decided once for each, from the relay's seed and the connection's number.
  *

@@ -29,9 +29,9 @@ Listens on 127.0.0.1 and passes connections on to HOST:PORT, with faults.
 
 Faults: latency 200ms · latency 100ms..300ms · latency exponential 200ms · bandwidth 10000 (bytes a second) · silence · hold ·
 reset · reset after 1000 (bytes) · end · half-open · half-open client · slow-close 5s
-Each may say: up or down, 20%, from 10s, for 30s, every 2m, times 3, as NAME
+Each may say: 20%, from 10s, for 30s, every 2m, times 3, as NAME, and up or down, but for what strikes a connection at once
 
-Lines on standard input: on [NAME] · off [NAME] · add FAULT · counts · kill (all faults off, for good) · stop
+Lines on standard input: on [NAME] · off [NAME] · add FAULT · counts · kill (all faults off until the end) · stop
 SIGUSR2 kills the faults too. They end with the process in any case.`
 
 const usage = 64
