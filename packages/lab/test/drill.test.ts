@@ -77,7 +77,7 @@ describe("a drill", () => {
     expect(drill.faultOf(text, seconds)).toBeDefined()
   })
 
-  it.each(["", "silence=1", "delay", "delay=soon", "cut", "cut=x", "cut=-1", "fire"])("rejects %j", (text) => {
+  it.each(["", "silence=1", "delay", "delay=soon", "cut", "cut=", "cut=x", "cut=-1", "fire"])("rejects %j", (text) => {
     expect(drill.faultOf(text, seconds)).toBeUndefined()
   })
 

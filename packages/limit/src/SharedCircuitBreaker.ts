@@ -50,7 +50,7 @@ import * as Policy from "@effect-resilience/kernel/Policy"
 import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -354,7 +354,7 @@ const translate = (transition: Store.Transition): CircuitBreaker.Transition => (
 const toSchedule = (settings: Backoff.Settings): Duration.Duration | Schedule.Schedule<number> => {
   const { backoff } = settings
   if (Backoff.isExponential(backoff) && backoff.factor === 1 && backoff.jitter === "none") {
-    return Duration.fromInputUnsafe(backoff.base)
+    return Backoff.delays(settings, () => 0)()
   }
   return Schedule.fromStep(Effect.withFiber((fiber) => {
     const random = fiber.getRef(Random.Random)

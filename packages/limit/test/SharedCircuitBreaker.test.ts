@@ -76,6 +76,14 @@ describe("SharedCircuitBreaker", () => {
       assert.deepStrictEqual(held, [1000, 2000, 4000])
     }).pipe(Effect.provide(Store.layerStoreMemory())))
 
+  it.effect("opens for a time that JSON.stringify has written", () =>
+    Effect.gen(function*() {
+      const openDuration = JSON.parse(JSON.stringify(Backoff.constant(Duration.seconds(3))))
+      const breaker = yield* SharedCircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1), openDuration })
+      yield* Effect.exit(breaker.execute(failing))
+      assert.deepInclude(yield* breaker.snapshot, { _tag: "Open", retryAfter: Duration.seconds(3) })
+    }).pipe(Effect.provide(Store.layerStoreMemory())))
+
   it.effect("is isolated for this process only", () =>
     Effect.gen(function*() {
       const [one, two] = [yield* SharedCircuitBreaker.make(options), yield* SharedCircuitBreaker.make(options)]

@@ -40,12 +40,10 @@ export const faultOf = (
       return value === undefined
         ? { begin: (relay) => relay.cutAfter(0, "up", "reset"), end: pass, simulated: { failing: 1 } }
         : undefined
-    case "cut": {
-      const bytes = Number(value)
-      return value !== undefined && Number.isInteger(bytes) && bytes >= 0
-        ? { begin: (relay) => relay.cutAfter(bytes, "down"), end: pass, simulated: { failing: 1 } }
+    case "cut":
+      return /^\d+$/.test(value ?? "")
+        ? { begin: (relay) => relay.cutAfter(Number(value), "down"), end: pass, simulated: { failing: 1 } }
         : undefined
-    }
     case "delay": {
       const delay = durationOf(value ?? "")
       return delay === undefined ? undefined : {
