@@ -2,9 +2,10 @@
 import { type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { createHash } from "node:crypto"
 import { connect } from "node:net"
-import { boundary, call, form, logIn, part, v1 } from "./client.ts"
+import { boundary, call, form, logIn, part, upload, v1 } from "./client.ts"
 
 interface Bare {
   readonly send: (bytes: string | Uint8Array) => Effect.Effect<void>
@@ -76,6 +77,7 @@ const uploading = Effect.fnUntraced(function*(
   }).filter(([, value]) => value !== "").map(([name, value]) => `${name}: ${value}\r\n`).join("")
   return {
     addFaults,
+    session,
     socket,
     state,
     head: `POST ${v1}overwrite HTTP/1.1\r\n${headers}\r\n`,
@@ -86,10 +88,10 @@ const uploading = Effect.fnUntraced(function*(
 
 const resetAt = (at: "connect" | "midRequest" | "beforeResponse" | "midResponse") =>
   Effect.gen(function*() {
-    const upload = yield* uploading({})
+    const begun = yield* uploading({})
     const fault: FaultRule.Fault = { type: "reset", at }
-    yield* upload.addFaults([{ fault }])
-    return upload
+    yield* begun.addFaults([{ fault }])
+    return begun
   })
 
 describe("on the wire", () => {
@@ -209,5 +211,22 @@ describe("on the wire", () => {
       assert.match(late.received(), /HTTP\/1\.1 400 /)
       const finalized = arrived.map((session) => ({ ...session, state: "finalized" as const }))
       assert.deepStrictEqual((yield* state).uploader.sessions, finalized)
+    }))
+
+  it.live("stores one of two uploads with the same key that wait for an append", () =>
+    Effect.gen(function*() {
+      const { head, session, settled, socket, state } = yield* uploading(
+        { idempotencyHeader: "idempotency-key" },
+        { expect: "100-continue" }
+      )
+      yield* socket.send(head.replace("overwrite", "append"))
+      yield* socket.until("100 Continue")
+      const once = upload(session, { headers: { "idempotency-key": "k" } })
+      const both = yield* Effect.forkChild(Effect.all([once, once], { concurrency: 2 }))
+      yield* settled
+      yield* socket.send(body)
+      const [one, other] = yield* Fiber.join(both)
+      assert.deepStrictEqual([one.status, one.json], [other.status, other.json])
+      assert.deepStrictEqual((yield* state).uploads.map(({ action }) => action), ["append", "overwrite"])
     }))
 })

@@ -201,11 +201,11 @@ const upload = (
     )
     const { action, fileName, rows } = yield* receiveFile(state, connection, route, options, write)
     const storedAt = yield* Clock.currentTimeMillis
+    const { created } = options.commit
+      ? yield* write.commit({ action, fileName, rows, storedAt }, () => storedResponse() !== undefined)
+      : { created: write.wouldCreate() }
     const meanwhile = storedResponse()
     if (meanwhile !== undefined) return meanwhile
-    const { created } = options.commit
-      ? yield* write.commit({ action, fileName, rows, storedAt })
-      : { created: write.wouldCreate() }
     const { bytes, md5 } = write.received()
     const response = Response.json(settings.uploadStatus === "ok" ? 200 : created ? 201 : 202, {
       md5,

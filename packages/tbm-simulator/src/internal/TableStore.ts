@@ -31,8 +31,11 @@ export interface Write {
   readonly update: (bytes: Uint8Array) => void
   /** The file's digests and length so far. */
   readonly received: () => { readonly md5: string; readonly sha256: string; readonly bytes: number }
-  /** Adds the upload to the record. `created` is true if the table had no content for that period before. */
-  readonly commit: (file: CommittedFile) => Effect.Effect<{ readonly created: boolean }>
+  /**
+   * Adds the upload to the record when its turn has come, unless it `isKnown` by then. `created` is true if the table had no content for
+   * that period before.
+   */
+  readonly commit: (file: CommittedFile, isKnown?: () => boolean) => Effect.Effect<{ readonly created: boolean }>
   /** The value that `created` would have. */
   readonly wouldCreate: () => boolean
 }
@@ -155,8 +158,8 @@ export const make = (
         else pieces?.push(chunk)
       },
       received: () => ({ md5: hex(file), sha256: hex(sha256), bytes }),
-      commit: (committed) => {
-        const stored = Effect.sync(() => store(committed))
+      commit: (committed, isKnown) => {
+        const stored = Effect.sync(() => isKnown?.() === true ? { created: false } : store(committed))
         return holds || mode === "lastWins" ? stored : lock.withPermit(stored)
       },
       wouldCreate: () => !tables.has(key)
