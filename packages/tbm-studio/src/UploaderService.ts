@@ -23,7 +23,8 @@
  * **Gotchas**
  *
  * For the `Uploader`, the processing is part of the response. Pass this module's `responseTimeout`, so that it waits long
- * enough. In the report of a file in parts, the digests are empty and `verified` is false.
+ * enough; in a group, `Duration.infinity`, since each upload waits for all others. In the report of a file in parts, the digests
+ * are empty and `verified` is false.
  *
  * **Example** (Uploading a large file)
  *
@@ -129,7 +130,10 @@ export type Target = UploadTarget.UploadTarget<
  * @since 0.1.0
  */
 export interface Group {
-  /** Its uploads end when the group has been processed, so all of them must run at once. They are sent a few at a time. */
+  /**
+   * Its uploads end when the group has been processed, so all of them must run at once. They are sent a few at a time. An upload waits
+   * for the largest: give the `Uploader` an infinite `responseTimeout`, or it sends the file again.
+   */
   readonly target: Target
   /**
    * Say with it that an upload has ended, and whether it is `stored`. Otherwise the others wait for one that failed before it

@@ -23,7 +23,8 @@ export interface Processing {
 
 /**
  * - `gate`: limits how many members are sent at once.
- * - `join`: waits until all have arrived, and returns the id of their processing, and its outcome.
+ * - `join`: waits until all have arrived, and returns the id of their processing, and its outcome. Who is interrupted meanwhile has not
+ *   joined.
  * - `leave`: says that an upload has ended. If it has not joined, the others are processed without it if it is `stored`, and fail
  *   otherwise.
  */
@@ -43,8 +44,9 @@ export const make = Effect.fnUntraced(function*(uploads: ReadonlyArray<TableUplo
   const started = yield* Deferred.make<string, Failure>()
   const ended = yield* Deferred.make<void, Failure>()
   const missing = new Set(uploads)
-  const members: Array<Member> = []
+  const members = new Map<TableUpload, Member>()
   let processing: Processing | undefined
+  let begun = false
 
   const run = (first: Member, rest: ReadonlyArray<Member>, { outcome, start }: Processing) =>
     Effect.forEach([first, ...rest], ({ save }) => save, { discard: true }).pipe(
@@ -60,11 +62,16 @@ export const make = Effect.fnUntraced(function*(uploads: ReadonlyArray<TableUplo
       )
     )
   const runIfComplete = Effect.suspend(() => {
-    const [first, ...rest] = members
-    return missing.size > 0 || first === undefined || processing === undefined
-      ? Effect.void
-      : Effect.asVoid(Effect.forkIn(run(first, rest, processing), scope))
+    const [first, ...rest] = members.values()
+    if (missing.size > 0 || first === undefined || processing === undefined) return Effect.void
+    begun = true
+    return Effect.asVoid(Effect.forkIn(run(first, rest, processing), scope))
   })
+  // Its file is aborted, and perhaps sent again.
+  const withdraw = (upload: TableUpload) =>
+    Effect.sync(() => {
+      if (!begun && members.delete(upload)) missing.add(upload)
+    })
   const group: Group = {
     gate,
     join: (member, how) =>
@@ -77,12 +84,12 @@ export const make = Effect.fnUntraced(function*(uploads: ReadonlyArray<TableUplo
               : error)
         processing = how
         const isNew = missing.delete(member.upload)
-        if (isNew) members.push(member)
+        if (isNew) members.set(member.upload, member)
         return Effect.andThen(
           isNew ? runIfComplete : Effect.void,
           Effect.map(own(Deferred.await(started)), (processId) => ({ processId, outcome: own(Deferred.await(ended)) }))
         )
-      }),
+      }).pipe(Effect.onInterrupt(() => withdraw(member.upload))),
     leave: (upload, stored) =>
       Effect.suspend(() => {
         if (!missing.has(upload)) return Effect.void
