@@ -132,6 +132,23 @@ describe("with a store of sessions", () => {
       { concurrency: 1 }
     ))
 
+  it.live("starts an overwrite again if the service no longer knows its processing", () =>
+    withStudio(
+      {},
+      Effect.gen(function*() {
+        const simulator = yield* Simulator.Simulator
+        const bytes = content(100)
+        const path = yield* file(bytes)
+        yield* simulator.addFaults([{ match: match("status"), fault: { type: "hang" } }])
+        yield* Effect.flip(upload(UploadSource.file(path)))
+        yield* simulator.reset
+        const { receipt } = yield* upload(UploadSource.file(path))
+        assert.strictEqual(receipt.resumed, 0)
+        assert.deepStrictEqual((yield* state).uploads.map(({ md5 }) => md5), [md5(bytes)])
+      }).pipe(Effect.provide(UploadSessions.layerMemory)),
+      { processingTimeout: "1 second" }
+    ))
+
   it.live("does not keep a session that cannot succeed", () =>
     withStudio(
       { faults: [{ match: match("process"), fault: { type: "status", status: 400 } }] },

@@ -1,6 +1,7 @@
 /** An upload through the uploader service: it sends parts, finalizes, processes; and resumes an earlier upload. */
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Operation from "@effect-resilience/http/Operation"
+import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 import * as Hashing from "@effect-resilience/upload/Hashing"
 import * as UploadError from "@effect-resilience/upload/UploadError"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
@@ -211,8 +212,9 @@ const send = Effect.fnUntraced(function*(
       })
     }
     if (!unchanged) return yield* restart
-    // The service may have removed the session.
-    return yield* Effect.catchIf(finish(earlier, earlier.parts.length), isGone, () => restart)
+    // The service may have removed the session, or no longer know the processing of an overwrite.
+    const isLost = (error: Failure) => isGone(error) || (earlier.processId !== undefined && isForgotten(error))
+    return yield* Effect.catchIf(finish(earlier, earlier.parts.length), isLost, () => restart)
   })
 
   const tidy = (exit: Exit.Exit<unknown, Failure>) => {
@@ -262,6 +264,10 @@ const isRejected = (exit: Exit.Exit<unknown, Failure>): boolean => {
 
 const isGone = (error: Failure): boolean =>
   error._tag === "ApiError" && (error.reason._tag === "NotFound" || error.reason._tag === "BadRequest")
+
+const isForgotten = (error: Failure): boolean =>
+  error._tag === "UploaderError" && error.reason._tag === "ProcessingUnknown" &&
+  ErrorName.fullNameOf(error.reason.failure) === "ApiError/NotFound"
 
 const suitableSize = (
   { force, source }: TableUpload,
