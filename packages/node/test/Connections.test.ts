@@ -182,6 +182,22 @@ describe("Connections", () => {
       assert.strictEqual((yield* third.arrayBuffer).byteLength, 1_000_000)
     }).pipe(Effect.provide(Connections.layer({ connections: 2 })), Effect.scoped))
 
+  it.live("does so for requests to several servers, which share the connections to their proxy", () =>
+    Effect.gen(function*() {
+      const proxy = Http.createServer((_, response) => response.end(Buffer.alloc(1_000_000)))
+      const http = Redacted.make(`http://127.0.0.1:${yield* listen(proxy)}`)
+      const sizes = Effect.gen(function*() {
+        const client = yield* HttpClient.HttpClient
+        const unread = yield* client.get("http://one.invalid/")
+        const { arrayBuffer } = yield* client.get("http://other.invalid/")
+        return [yield* Effect.exit(unread.arrayBuffer), (yield* arrayBuffer).byteLength] as const
+      })
+      const options = { connections: 1, poolTimeout: "5 seconds", proxy: { http } } as const
+      const [unread, size] = yield* Effect.provide(sizes, Connections.layer(options))
+      assert.isTrue(Exit.isFailure(unread))
+      assert.strictEqual(size, 1_000_000)
+    }).pipe(Effect.scoped))
+
   it.live("leaves the connection to a response that is being read, however slowly", () =>
     Effect.gen(function*() {
       const server = Http.createServer((_, response) => response.end(Buffer.alloc(1_000_000)))

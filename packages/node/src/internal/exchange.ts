@@ -176,8 +176,8 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     controller?.abort(reason)
   }
 
-  get origin(): string {
-    return this.url.origin
+  get pool(): string {
+    return this.surroundings.routes.poolOf(this.url)
   }
 
   /**

@@ -2,7 +2,7 @@ import * as Transport from "@effect-resilience/errors/Transport"
 import * as Timers from "node:timers"
 
 /**
- * - `connections`: how many an origin has.
+ * - `connections`: how many an origin has, or a proxy that forwards to several.
  * - `poolTimeout`: in milliseconds, how long a request may wait for one; 0 for no limit.
  * - `http2`: whether an origin may speak HTTP/2.
  */
@@ -14,7 +14,8 @@ export interface Options {
 
 /** A request that waits for a connection or has one. */
 export interface Watched {
-  readonly origin: string
+  /** Whose connections it uses. */
+  readonly pool: string
   readonly reached: Transport.Reached
   /** The `now` at which it began to wait for a connection, then for its response to be read. */
   readonly since: number
@@ -25,7 +26,7 @@ export interface Watched {
 
 /**
  * Looks at all requests four times a second. It ends those that have waited too long for a connection and, if all connections
- * of an origin are in use and others wait, those whose response nothing has begun to read.
+ * of a pool are in use and others wait, those whose response nothing has begun to read.
  */
 export class PoolWatch {
   /** How many looks there have been. */
@@ -64,21 +65,21 @@ export class PoolWatch {
     const inUse = new Map<string, number>()
     for (const request of running) {
       if (request.reached === "nothing") waiting.push(request)
-      else inUse.set(request.origin, (inUse.get(request.origin) ?? 0) + 1)
+      else inUse.set(request.pool, (inUse.get(request.pool) ?? 0) + 1)
     }
     const late = poolTimeout === 0 ? Infinity : Math.ceil(poolTimeout / lookMillis)
     for (const request of waiting) {
       if (this.now - request.since > late) {
-        const used = inUse.get(request.origin) ?? 0
+        const used = inUse.get(request.pool) ?? 0
         request.abort(new NoConnection(http2 ? used === 0 : used < connections))
       }
     }
     if (http2) return
-    for (const [origin, used] of inUse) {
-      let wanted = used < connections ? 0 : waiting.filter((request) => request.origin === origin).length
+    for (const [pool, used] of inUse) {
+      let wanted = used < connections ? 0 : waiting.filter((request) => request.pool === pool).length
       if (wanted === 0) continue
       for (const request of running) {
-        if (wanted > 0 && request.origin === origin && request.isUnreadSince(this.now - unreadLooks)) {
+        if (wanted > 0 && request.pool === pool && request.isUnreadSince(this.now - unreadLooks)) {
           wanted--
           request.abort(new Unread())
         }

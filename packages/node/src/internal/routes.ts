@@ -22,12 +22,16 @@ export interface Routes {
   readonly dispatcher: Dispatcher
   /** The host and port of the proxy for this address. */
   readonly proxyOf: (url: URL) => string | undefined
+  /** Whose connections requests to this address share: the server's, or those of the proxy that reads them. */
+  readonly poolOf: (url: URL) => string
   readonly destroy: () => Promise<unknown>
 }
 
 interface Route {
   readonly dispatcher: Dispatcher
   readonly proxy: string | undefined
+  /** Absent where each server has connections of its own. */
+  readonly pool?: string
 }
 
 export const make = (options: Options): Routes => {
@@ -64,7 +68,7 @@ export const make = (options: Options): Routes => {
         ...(url.protocol === "https:" && { servername: url.hostname })
       }, handler)
     )
-    return { dispatcher, proxy: url.host }
+    return { dispatcher, proxy: url.host, pool: url.origin }
   }
 
   const http = proxy.http === undefined ? direct : forwarded(proxy.http)
@@ -82,6 +86,7 @@ export const make = (options: Options): Routes => {
       return dispatcher.dispatch({ ...request, headersTimeout, bodyTimeout }, overHttp2?.observe(handler) ?? handler)
     }),
     proxyOf: (url) => routeOf(url).proxy,
+    poolOf: (url) => routeOf(url).pool ?? url.origin,
     destroy: () => {
       const destroyed = Promise.all(opened.map((dispatcher) => dispatcher.destroy()))
       overHttp2?.fail()
