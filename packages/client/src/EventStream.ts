@@ -87,8 +87,8 @@ export interface Options {
   readonly resume?: "withId" | "always" | "never" | undefined
   /**
    * How often in a row without an event, and after which waits; default 10 times, exponential from 1 second to 30 seconds with
-   * full jitter, and not where the server's `retry:` is longer than an hour. `times: Infinity` with `maxRetryAfter: "Infinity"`
-   * never gives up, as in browsers. Each event begins the count anew.
+   * full jitter, and not where the server asks for more than an hour (`retry:`, `Retry-After`). `times: Infinity` with
+   * `maxRetryAfter: "Infinity"` never gives up, as in browsers. Each event begins the count anew.
    */
   readonly policy?: RetryPolicy.RetryPolicy | undefined
   /** Continues a stream of an earlier program. */

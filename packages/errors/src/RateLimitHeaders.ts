@@ -165,14 +165,14 @@ const readReset = (value: string | undefined, name: string, nowMillis: number): 
   return until(given > yearInSeconds * 1000 ? given : given * 1000, nowMillis)
 }
 
-// A duration in Go's format. Without a bound, a long number that has no unit would be read from each of its digits to its end.
+// A duration in Go's format. Not sticky, a long number that has no unit would be read from each of its digits to its end.
 const span = (text: string): Duration.Duration | undefined => {
   let millis = 0
-  const rest = text.replace(/(\d{1,30}(?:\.\d{1,30})?)(ms|s|m|h|d)/g, (_, amount: string, unit: string) => {
+  const rest = text.replace(/(\d+(?:\.\d+)?)(ms?|s|h|d)/gy, (_, amount: string, unit: string) => {
     millis += Number(amount) * (units[unit] ?? 0)
     return ""
   })
-  return text === rest || rest !== "" ? undefined : Duration.millis(millis)
+  return text === "" || rest !== "" ? undefined : Duration.millis(millis)
 }
 
 const units: { readonly [unit: string]: number } = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
