@@ -4,7 +4,7 @@ import * as Pacer from "@effect-resilience/limit/Pacer"
 import * as SharedCircuitBreaker from "@effect-resilience/limit/SharedCircuitBreaker"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import type { Scope } from "effect"
-import { Clock, Duration, Effect, Layer } from "effect"
+import { Clock, Duration, Effect, Layer, Logger } from "effect"
 import type { Redis } from "effect/persistence"
 import { CircuitBreaker as BreakerStore, RateLimiter } from "effect/persistence"
 
@@ -80,4 +80,9 @@ const roles: Record<string, Effect.Effect<void, unknown, Redis.Redis | Scope.Sco
   tokens
 }
 
-await Effect.runPromise(Effect.scoped(roles[role ?? ""] ?? Effect.die(`no role ${role}`)).pipe(Effect.provide(redis)))
+// Standard output is for what the role prints.
+const log = Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])
+
+await Effect.runPromise(
+  Effect.scoped(roles[role ?? ""] ?? Effect.die(`no role ${role}`)).pipe(Effect.provide([redis, log]))
+)
