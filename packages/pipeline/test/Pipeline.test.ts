@@ -494,6 +494,7 @@ describe("PipelineRegistry", () => {
       assert.strictEqual((yield* Effect.flip(ledger.execute(Effect.void)))._tag, "CircuitOpen")
       const missing = yield* Effect.flip(registry.get("search"))
       assert.deepStrictEqual(missing.pipelines, ["ledger", "mail"])
+      assert.strictEqual(missing.message, `There is no pipeline "search"; there are ledger, mail.`)
     }).pipe(Effect.provide(PipelineRegistry.layer([
       { name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 1 } } },
       { name: "search" }
