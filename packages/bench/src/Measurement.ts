@@ -3,8 +3,9 @@
  *
  * **Details**
  *
- * All subjects run in one process, in rounds, each round in a random order of its own, so that a slow moment of the machine
- * meets all of them, and what one leaves to the garbage collector falls on all of them. What counts is CPU time (user and system), or the clock where a case says so, and the median over the rounds.
+ * All subjects run in one process, in rounds. Each round has a random order of its own: a slow moment of the machine meets all of
+ * them, and so does what one leaves to the garbage collector. What counts is CPU time (user and system), or the clock where a case
+ * says so, and the median over the rounds.
  *
  * @since 0.1.0
  */

@@ -12,7 +12,7 @@ import { beforeEach } from "vitest"
 
 Arbitrary.configureGlobal({ check: { seed: "effect-resilience", size: 100 } })
 
-// Not `Math.random`, from which vitest makes the ids of its messages.
+// In place of the service that draws from `Math.random`. That one is left alone, since vitest makes the ids of its messages from it.
 const unseeded = Context.get(Context.empty(), Random.Random)
 
 beforeEach(({ task }) => {
