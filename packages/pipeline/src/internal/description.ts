@@ -36,7 +36,7 @@ const meaning = (shape: Field.Shape, value: unknown): unknown => {
     case "OneOrMore":
       return listOf(value).map((item) => meaning(shape.item.shape, item))
     default:
-      return parts(shape, value, meaning)
+      return mapOptions(shape, value, meaning)
   }
 }
 
@@ -44,8 +44,8 @@ const time = /* @__PURE__ */ Field.duration({ min: -Infinity })
 
 type View = (shape: Field.Shape, value: unknown) => unknown
 
-/** Options with what `view` makes of those within. */
-const parts = (shape: Field.Shape, value: unknown, view: View): unknown => {
+/** Options with what `view` makes of each one within them. */
+const mapOptions = (shape: Field.Shape, value: unknown, view: View): unknown => {
   switch (shape._tag) {
     case "Struct":
       return entries((name) => shape.fields[name], value, view)
@@ -107,7 +107,7 @@ export const withoutTexts: View = (shape, value) => {
       return items.includes(undefined) ? `(${items.length})` : items
     }
     default:
-      return parts(shape, value, withoutTexts)
+      return mapOptions(shape, value, withoutTexts)
   }
 }
 
