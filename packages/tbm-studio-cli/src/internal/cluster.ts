@@ -133,7 +133,7 @@ const engine = (address: Address | undefined) => {
           ? Layer.provide(ClusterStorage.submitter, ShardingConfig.layerFromEnv(config))
           : NodeClusterSocket.layer({ storage: "byo", shardingConfig: config })
       ),
-      Layer.provide(
+      Layer.provideMerge(
         Layer.provide(ClusterStorage.layer(Duration.seconds(statementTimeout)), ShardingConfig.layerFromEnv(config))
       )
     ),

@@ -1,9 +1,12 @@
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
+import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { EntityNotAssignedToRunner } from "effect/cluster/ClusterError"
+import { CurrentAddress } from "effect/cluster/Entity"
 import * as MessageStorage from "effect/cluster/MessageStorage"
+import * as RunnerAddress from "effect/cluster/RunnerAddress"
 import * as RunnerHealth from "effect/cluster/RunnerHealth"
 import * as Runners from "effect/cluster/Runners"
 import * as RunnerStorage from "effect/cluster/RunnerStorage"
@@ -15,9 +18,12 @@ import * as SqlMessageStorage from "effect/cluster/SqlMessageStorage"
 import * as SqlRunnerStorage from "effect/cluster/SqlRunnerStorage"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as RpcSerialization from "effect/rpc/RpcSerialization"
+import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import type * as SqlClient from "effect/sql/SqlClient"
 
@@ -118,6 +124,25 @@ const withPacedReleases = (storage: RunnerStorage.RunnerStorage["Service"]): Run
   const permits = Semaphore.makeUnsafe(4)
   return { ...storage, release: (address, shardId) => permits.withPermit(storage.release(address, shardId)) }
 }
+
+/**
+ * Makes an effect for an upload of this runner: it ends when the runner no longer holds the lock of that upload's shard, or when
+ * the database does not tell within three seconds.
+ */
+export const lockLost = (runner: { readonly host: string; readonly port: number }) =>
+  Effect.map(RunnerStorage.RunnerStorage, (storage) => {
+    const address = RunnerAddress.make(runner.host, runner.port)
+    const holds = Effect.fnUntraced(function*(shardId: ShardId) {
+      const held = yield* storage.refresh(address, [shardId])
+      return held.some((id) => Equal.equals(id, shardId))
+    }, Timeout.withTimeout("3 seconds"))
+    return Effect.gen(function*() {
+      const upload = yield* Effect.serviceOption(CurrentAddress)
+      if (Option.isNone(upload)) return
+      const held = Effect.orElseSucceed(holds(upload.value.shardId), () => false)
+      yield* Effect.repeat(held, { while: (held) => held, schedule: Schedule.spaced("1 second") })
+    })
+  })
 
 /**
  * The cluster for a process that only submits. The assigned worker is notified at once, and usually responds. A worker that

@@ -49,12 +49,13 @@ export const worker = Command.make(
   ({ changed, concurrency, host, port, unknown }) =>
     Effect.gen(function*() {
       // Only this command and `batch --durable` load it.
-      const [cluster, clusterWorkers] = yield* Effect.promise(() =>
-        Promise.all([import("../cluster.ts"), import("../clusterWorkers.ts")])
+      const [cluster, clusterStorage, clusterWorkers] = yield* Effect.promise(() =>
+        Promise.all([import("../cluster.ts"), import("../clusterStorage.ts"), import("../clusterWorkers.ts")])
       )
       const { target } = yield* TableUploads.TableUploads
       yield* (yield* Frontdoor).tokens.get
       const watch = yield* watched
+      const at = { host, port }
       // Uploads may arrive before everything below is ready, and so may the signal.
       const stop = yield* Effect.forkChild(
         Effect.andThen(
@@ -63,19 +64,19 @@ export const worker = Command.make(
         ),
         { startImmediately: true }
       )
-      const layer = cluster.tables
-        .layer(Effect.succeed(cluster.targetOf(target)), {
+      const layer = Layer.unwrap(Effect.map(clusterStorage.lockLost(at), (lockLost) =>
+        cluster.tables.layer(Effect.succeed(cluster.targetOf(target)), {
           concurrency,
           onUnknown: unknown,
           onChanged: changed,
-          around: watch.around
-        })
-        .pipe(
+          around: (place, upload) =>
+            watch.around(place, upload, lockLost)
+        }))).pipe(
           Layer.provide(watch.layer),
           Layer.merge(
-            Layer.effectDiscard(clusterWorkers.report(cluster.formatAddress({ host, port }), concurrency, watch.work))
+            Layer.effectDiscard(clusterWorkers.report(cluster.formatAddress(at), concurrency, watch.work))
           ),
-          Layer.provide(cluster.layer({ host, port }))
+          Layer.provide(cluster.layer(at))
         )
       const scope = yield* Scope.make()
       yield* Effect.gen(function*() {
@@ -85,7 +86,9 @@ export const worker = Command.make(
         ])
         yield* Fiber.join(stop)
         yield* watch.drain
-      }).pipe(Effect.onExit((exit) => leave(Scope.close(scope, exit))))
+      }).pipe(Effect.onExit((exit) =>
+        leave(Scope.close(scope, exit))
+      ))
       const { failed, unknown: unknownOutcomes, uploaded } = watch.counts
       return {
         json: { status: "stopped", uploaded, failed, unknown: unknownOutcomes },
@@ -118,30 +121,39 @@ const outage = "15 seconds"
 
 // Learns from the journal which uploads are running: between `started` and the next state, an upload must not be interrupted.
 const watched = Effect.sync(() => {
-  const started = new Map<string, number>()
+  const started = new Map<string, { readonly since: number; readonly settled: Deferred.Deferred<void> }>()
   const counts = { uploaded: 0, failed: 0, unknown: 0 }
-  let idle: Deferred.Deferred<void> | undefined
+  let stopping = false
 
   const settle = (place: string) =>
     Effect.sync(() => {
+      const running = started.get(place)
       started.delete(place)
-      if (idle !== undefined && started.size === 0) Deferred.doneUnsafe(idle, Effect.void)
+      if (running !== undefined) Deferred.doneUnsafe(running.settled, Effect.void)
     })
+  /** Waits until what is being sent is settled. */
+  const settled = (place: string) => {
+    const running = started.get(place)
+    return running === undefined ? Effect.void : Deferred.await(running.settled)
+  }
   const watch = (journal: Journal.Journal["Service"]): Journal.Journal["Service"] => ({
     ...journal,
     record: (entry, durable) =>
       Effect.gen(function*() {
         const record = Effect.retry(journal.record(entry, durable), {
-          while: ({ cause }) => idle === undefined && !(cause instanceof Journal.PlaceTaken),
+          while: ({ cause }) => !stopping && !(cause instanceof Journal.PlaceTaken),
           schedule: Schedule.upTo(Schedule.spaced("500 millis"), { duration: outage })
         })
         if (entry.state === "started") {
-          if (idle !== undefined) return yield* Effect.never
-          started.set(entry.place, yield* Clock.currentTimeMillis)
+          if (stopping) return yield* Effect.never
+          started.set(entry.place, { since: yield* Clock.currentTimeMillis, settled: Deferred.makeUnsafe() })
           return yield* record
         }
-        yield* Effect.ensuring(record, settle(entry.place))
-        if (entry.state !== "waiting" && entry.state !== "retrying") counts[entry.state]++
+        const { state } = entry
+        const counted = Effect.sync(() => {
+          if (state !== "waiting" && state !== "retrying") counts[state]++
+        })
+        yield* Effect.ensuring(Effect.andThen(record, counted), settle(entry.place))
       })
   })
   return {
@@ -149,15 +161,28 @@ const watched = Effect.sync(() => {
     /** What runs now, and what ended. */
     work: Effect.map(Clock.currentTimeMillis, (now) => ({
       ...counts,
-      running: Array.from(started, ([place, since]) => ({ place, millis: Math.max(0, now - since) }))
+      running: Array.from(started, ([place, { since }]) => ({ place, millis: Math.max(0, now - since) }))
     })),
     layer: Layer.effect(Journal.Journal, Effect.map(Journal.Journal, watch)),
-    /** Also settles an upload that ends without a journal entry, for example because its shard is lost. */
-    around: <A, E, R>(place: string, upload: Effect.Effect<A, E, R>) => Effect.ensuring(upload, settle(place)),
+    /**
+     * The engine interrupts an upload whose shard moves to another worker. What is being sent then goes on to its end, and
+     * the shard stays locked until then. If `lockLost` ends first, another worker may have taken over.
+     *
+     * Also settles an upload that ends without a journal entry.
+     */
+    around: <A, E, R>(place: string, upload: Effect.Effect<A, E, R>, lockLost: Effect.Effect<void>) =>
+      Effect.flatMap(
+        Effect.forkChild(upload),
+        (sending) =>
+          Effect.onInterrupt(
+            Fiber.join(sending),
+            () => Effect.andThen(Effect.raceFirst(settled(place), lockLost), Fiber.interrupt(sending))
+          )
+      ).pipe(Effect.ensuring(settle(place))),
     /** Starts nothing more, and waits for the running uploads. */
     drain: Effect.suspend(() => {
-      idle = Deferred.makeUnsafe<void>()
-      return started.size === 0 ? Effect.void : Deferred.await(idle)
+      stopping = true
+      return Effect.forEach([...started.keys()], settled, { discard: true })
     })
   }
 })

@@ -4,7 +4,7 @@ import outputSchema from "@effect-resilience/tbm-studio-cli/schema/output.json" 
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, layer } from "@effect/vitest"
 import { Ajv2020 } from "ajv/dist/2020.js"
-import { Config, Effect, Layer, Redacted, Schedule } from "effect"
+import { Config, Effect, Fiber, Layer, Redacted, Schedule } from "effect"
 import { createHash } from "node:crypto"
 import { existsSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
@@ -18,15 +18,12 @@ interface Item {
   readonly md5: string | null
 }
 
-const slowly: Simulator.Options = {
-  seed: 1,
-  faults: [{ match: { operation: "upload" }, fault: { type: "delay", ms: 300 } }]
-}
-
-const services = Layer.merge(
-  Simulator.layer(slowly),
-  PgClient.layerConfig({ url: Config.Redacted("DATABASE_URL") }).pipe(Layer.orDie)
-)
+/** Postgres, and a simulator whose uploads take as many milliseconds. */
+const services = (ms: number) =>
+  Layer.merge(
+    Simulator.layer({ seed: 1, faults: [{ match: { operation: "upload" }, fault: { type: "delay", ms } }] }),
+    PgClient.layerConfig({ url: Config.Redacted("DATABASE_URL") }).pipe(Layer.orDie)
+  )
 
 const prompt = Simulator.layer({ seed: 1 })
 
@@ -47,10 +44,16 @@ const attemptsIn = (log: string): ReadonlyArray<Attempt> => {
 
 const items = 40
 
+/** Ends when two workers have shards. */
+const sharing = Effect.flatMap(PgClient.PgClient, (sql) =>
+  until(Effect.map(
+    sql<{ pids: number }>`SELECT count(DISTINCT pid)::int AS pids FROM pg_locks WHERE locktype = 'advisory'`,
+    ([row]) => row?.pids === 2
+  )))
+
 /** Two workers that both have shards, a manifest, and what is needed to submit it. */
 const cluster = Effect.fnUntraced(function*(submitting: ReadonlyArray<string>, count = items) {
   const { url } = yield* Simulator.Simulator
-  const sql = yield* PgClient.PgClient
   const env = { ...settingsFor(url), DATABASE_URL: Redacted.value(yield* Config.Redacted("DATABASE_URL")) }
   const dir = yield* folder
   const rows = Array.from({ length: count }, (_, index) => {
@@ -75,10 +78,7 @@ const cluster = Effect.fnUntraced(function*(submitting: ReadonlyArray<string>, c
         outcomes: () => attempts().map(({ outcome }) => outcome)
       }
     }))
-  yield* until(Effect.map(
-    sql<{ pids: number }>`SELECT count(DISTINCT pid)::int AS pids FROM pg_locks WHERE locktype = 'advisory'`,
-    ([row]) => row?.pids === 2
-  ))
+  yield* sharing
   const submit = tbmStudio(["batch", manifest, "--durable", "--json", ...submitting], env)
   return { env, workers, submit }
 })
@@ -101,7 +101,7 @@ interface Worker {
 const recordOf = Effect.flatMap(Simulator.Simulator, ({ state }) => Effect.map(state, ({ uploads }) => uploads))
 
 describe("a cluster on Postgres", { timeout: 90_000 }, () => {
-  layer(services, { excludeTestServices: true })((it) => {
+  layer(services(300), { excludeTestServices: true })((it) => {
     it.effect("loses and doubles nothing when one of two workers is killed, and remembers what it did", () =>
       Effect.gen(function*() {
         const { submit, workers: [one, two] } = yield* cluster(["--concurrency", "8"])
@@ -171,8 +171,8 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
         const busy = shown.pipe(
           Effect.repeat({ until: ({ alive }) => alive.some(({ running }) => running.length > 0) })
         )
-        const [seen, { status }] = yield* Effect.all([busy, submit], { concurrency: 2 })
-        assert.deepStrictEqual([seen.status, status], [0, 0])
+        const [seen, { status, stderr }] = yield* Effect.all([busy, submit], { concurrency: 2 })
+        assert.deepStrictEqual([seen.status, status], [0, 0], stderr)
         assert.deepStrictEqual(seen.alive.map(({ concurrency }) => concurrency), [4, 4])
         const shares = seen.alive.map(({ share }) => share)
         assert.approximately(shares.reduce((sum, share) => sum + share, 0), 1, 0.01)
@@ -286,6 +286,46 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
           assert.isTrue(action === "append" ? times === 1 : times >= 1, `${action} of ${table}: stored ${times} times`)
         }
         assert.deepStrictEqual(new Set(one.outcomes()), new Set(["success"]))
+      }))
+  })
+
+  // Longer than a shard waits for what its worker runs.
+  layer(services(8_000), { excludeTestServices: true })((it) => {
+    it.effect("finishes what is being sent when its shard moves to a worker that joins", () =>
+      Effect.gen(function*() {
+        const { state, url } = yield* Simulator.Simulator
+        const env = { ...settingsFor(url), DATABASE_URL: Redacted.value(yield* Config.Redacted("DATABASE_URL")) }
+        const dir = yield* folder
+        const count = 16
+        const rows = Array.from({ length: count }, (_, i) => {
+          write(dir, `${i}.csv`, `a,b\n1,${i}\n`)
+          return `${i}.csv,P,Moves ${i},January:2024,append`
+        })
+        const manifest = write(dir, "m.csv", ["file,project,table,period,action", ...rows, ""].join("\n"))
+        const joined = Effect.gen(function*() {
+          const port = yield* LocalServer.freePort
+          const args = ["worker", "--port", String(port), "--concurrency", String(count), "--json"]
+          const worker = yield* start(process.execPath, [bin, ...args], env)
+          const seen = Effect.map(tbmStudio(["status", "--cluster", "--json"], env), ({ stdout }) => {
+            const { workers }: { readonly workers: ReadonlyArray<Worker> } = JSON.parse(stdout)
+            return workers.find(({ address }) => address === `127.0.0.1:${port}`)
+          })
+          return { ...worker, seen }
+        })
+        const first = yield* joined
+        // Workers that other tests have killed keep their share for a while.
+        yield* until(Effect.map(first.seen, (worker) => worker?.share === 1))
+        const submitted = yield* Effect.forkScoped(tbmStudio(["batch", manifest, "--durable", "--json"], env))
+        yield* until(Effect.map(first.seen, (worker) => worker !== undefined && worker.running.length > 0))
+        yield* joined
+        yield* sharing
+        const { status, stdout } = yield* Fiber.join(submitted)
+        assert.strictEqual(status, 0, stdout)
+        const stored = (yield* state).uploads.map(({ table }) => table)
+        assert.deepStrictEqual(stored.toSorted(), Array.from({ length: count }, (_, i) => `Moves ${i}`).toSorted())
+        first.kill("SIGTERM")
+        const { failed, unknown, uploaded } = JSON.parse((yield* first.ended).stdout)
+        assert.deepStrictEqual([uploaded > 0, failed, unknown], [true, 0, 0])
       }))
   })
 
