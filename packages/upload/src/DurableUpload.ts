@@ -17,6 +17,12 @@
  * The same program runs embedded on SQLite (`SingleRunner`) and on a cluster (`NodeClusterSocket` on Postgres): only the
  * layers differ.
  *
+ * **Gotchas**
+ *
+ * When a runner joins a cluster, shards move to it. The engine gives what runs there its `entityTerminationTimeout` (15
+ * seconds by default), then interrupts it: an addition that is being sent is in doubt. So let that be longer than an upload
+ * takes; or let `around` finish the upload for as long as its runner holds the lock of the shard.
+ *
  * **Example** (The engine in memory)
  *
  * ```ts import.meta.vitest
