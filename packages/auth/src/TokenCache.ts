@@ -275,6 +275,8 @@ interface Kept {
 interface Flight {
   readonly ahead: boolean
   readonly waiters: Set<Resume>
+  /** Its fiber is known only when that waits for something: until then the login itself may have asked for a token. */
+  begun: boolean
   fiber: Fiber.Fiber<Acquired, AuthError.AuthError> | undefined
 }
 
@@ -339,7 +341,7 @@ class Cache {
     if (kept !== undefined && this.#flight === undefined && this.#nowMillis() < kept.until) return resume(kept.exit)
     const flight = this.#flight ?? this.#create(false)
     flight.waiters.add(resume)
-    if (flight.fiber === undefined) this.#run(flight)
+    if (!flight.begun) this.#run(flight)
     return Effect.sync(() => {
       flight.waiters.delete(resume)
       if (flight.waiters.size === 0 && !flight.ahead) this.#abandon(flight)
@@ -390,15 +392,18 @@ class Cache {
   })
 
   #create(ahead: boolean): Flight {
-    const flight: Flight = { ahead, waiters: new Set(), fiber: undefined }
+    const flight: Flight = { ahead, waiters: new Set(), begun: false, fiber: undefined }
     this.#flight = flight
     return flight
   }
 
   #run(flight: Flight): void {
+    flight.begun = true
     // Not in the context of the first caller, whose deadline, operation and span are not those of the other waiters.
     const fiber = Effect.runForkWith(this.#linkedContext())(this.#acquire(flight))
     flight.fiber = fiber
+    // It was abandoned before its fiber was known.
+    if (this.#flight !== flight) fiber.interruptUnsafe()
     this.#running.add(fiber)
     fiber.addObserver((exit) => {
       this.#running.delete(fiber)

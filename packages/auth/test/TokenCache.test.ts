@@ -1,11 +1,11 @@
-import { AuthError, TokenCache, TokenSource } from "@effect-resilience/auth"
+import { AuthError, type Token, TokenCache, TokenSource } from "@effect-resilience/auth"
 import { SpanRecorder } from "@effect-resilience/chaos"
 import { Deadline } from "@effect-resilience/deadline"
 import { Recovery } from "@effect-resilience/errors"
 import { Scrubber } from "@effect-resilience/http"
 import { AttemptBudget, PolicyMetrics, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Metric, Option, Random, Redacted, Scope, Stream } from "effect"
+import { Cause, Duration, Effect, Exit, Fiber, Metric, Option, Random, Redacted, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as fakes from "./fakes.ts"
 
@@ -184,6 +184,42 @@ describe("TokenCache", () => {
       yield* Fiber.interruptAll(fibers)
       assert.strictEqual(record.interrupted, 1)
       assert.strictEqual((yield* cache.status).waiting, 0)
+    }))
+
+  it.effect("makes one login, though that asks for the token itself before it waits for anything", () =>
+    Effect.gen(function*() {
+      let logins = 0
+      const acquire: Effect.Effect<Token.Token> = Effect.suspend(() => {
+        logins++
+        return Effect.orDie(cache.get)
+      })
+      const cache: TokenCache.TokenCache["Service"] = yield* TokenCache.make(
+        TokenSource.fromEffect(acquire, { identity: ["itself"] }),
+        { timeout: "10 seconds" }
+      )
+      const caller = yield* Effect.forkChild(Effect.exit(cache.get))
+      yield* TestClock.adjust("10 seconds")
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(caller)))
+      assert.deepStrictEqual([logins, (yield* cache.status).waiting], [1, 0])
+    }))
+
+  it.effect("stops a login that closes the cache before it waits for anything", () =>
+    Effect.gen(function*() {
+      let stopped = 0
+      const scope = yield* Scope.make()
+      const acquire = Effect.andThen(
+        Scope.close(scope, Exit.void),
+        Effect.onInterrupt(Effect.never, () => Effect.sync(() => stopped++))
+      )
+      const cache = yield* Scope.provide(
+        TokenCache.make(TokenSource.fromEffect(acquire, { identity: ["closing"] })),
+        scope
+      )
+      const caller = yield* Effect.forkChild(cache.get)
+      const exit = yield* Fiber.await(caller)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      yield* TestClock.adjust(1)
+      assert.strictEqual(stopped, 1)
     }))
 
   it.effect("lets a refresh finish when all who joined it were interrupted", () =>

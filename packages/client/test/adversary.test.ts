@@ -186,7 +186,7 @@ describe("an adversary of the client", () => {
     Effect.gen(function*() {
       const server = transport()
       const login = yield* Deferred.make<Effect.Effect<unknown>>()
-      const { cache } = yield* tokens(Effect.asVoid(Effect.flatten(Deferred.await(login))))
+      const { cache, logins } = yield* tokens(Effect.asVoid(Effect.flatten(Deferred.await(login))))
       const client = yield* Effect.provide(
         ResilientClient.make({ name: "ledger", baseUrl, pipeline: {}, auth: ResilientClient.tokens(cache) }),
         server.layer
@@ -199,6 +199,7 @@ describe("an adversary of the client", () => {
       assert.deepStrictEqual(server.sent, [])
       yield* TestClock.adjust("5 minutes")
       assert.strictEqual((yield* cache.status).waiting, 0)
+      assert.strictEqual(logins(), 1)
     }).pipe(Effect.scoped))
 
   it.effect("a call that another client makes within a call has lines and spans of its own, named or not", () =>
