@@ -133,7 +133,7 @@ const application = (port: number) =>
   `location /application/ {
       access_log off;
       proxy_pass http://127.0.0.1:${port}; proxy_http_version 1.1; proxy_next_upstream off; proxy_buffering off;
-      proxy_connect_timeout 400ms; proxy_read_timeout 400ms;
+      proxy_connect_timeout 2s; proxy_read_timeout 2s;
     }`
 
 const configuration = (directory: string, ports: Ports) => `
