@@ -4,9 +4,11 @@ import { Pipeline } from "@effect-resilience/pipeline"
 import { RetryEvent } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Effect, Fiber } from "effect"
+import * as Scheduler from "effect/Scheduler"
 import { TestClock } from "effect/testing"
 import { AsyncLocalStorage } from "node:async_hooks"
 import type * as Http from "node:http"
+import { vi } from "vitest"
 
 const description = {
   name: "ledger",
@@ -59,6 +61,19 @@ const unconnected = Object.assign(new TypeError("fetch failed"), {
 const reset = Object.assign(new TypeError("fetch failed"), {
   cause: Object.assign(new Error(), { code: "ECONNRESET" })
 })
+
+/** What is thrown beside the calls of a test, where no caller hears of it. */
+const thrownBeside = async (test: () => Promise<void>): Promise<ReadonlyArray<unknown>> => {
+  const thrown: Array<unknown> = []
+  const hear = (error: unknown) => thrown.push(error)
+  process.prependListener("uncaughtException", hear)
+  process.prependListener("unhandledRejection", hear)
+  await test()
+  await new Promise((resolve) => setImmediate(resolve))
+  process.removeListener("uncaughtException", hear)
+  process.removeListener("unhandledRejection", hear)
+  return thrown
+}
 
 const wasCancelled = (response: Response | undefined) => response?.bodyUsed
 
@@ -216,6 +231,17 @@ describe("Pipeline.promise", () => {
     assert.deepStrictEqual(sent.map(({ response }) => wasCancelled(response)), [true, true, false])
   })
 
+  it("leaves alone what it repeats and is no response: nothing at all, or what has a body of its own", async () => {
+    const ledger = Pipeline.promise({ ...immediate, retry: { ...immediate.retry, times: 3 } })
+    const cancelled: Array<number> = []
+    const page = { body: { cancel: () => Promise.resolve(cancelled.push(1)) } }
+    const results = [null, undefined, page, "stored"]
+    let calls = 0
+    const retryWhen = (result: unknown) => result !== "stored"
+    assert.strictEqual(await ledger((): unknown => results[calls++], { idempotent: true, retryWhen }), "stored")
+    assert.deepStrictEqual([calls, cancelled], [4, []])
+  })
+
   it("judges a response that is thrown, and rejects with the last one", async () => {
     const ledger = Pipeline.promise(immediate)
     const { call, sent } = script(503, 503, 503)
@@ -259,6 +285,32 @@ describe("Pipeline.promise", () => {
       const result = yield* Fiber.join(fiber)
       assert.strictEqual("value" in result ? result.value.status : undefined, 200)
     }))
+
+  describe("with a clock that does not wait", () => {
+    const withoutWaits = <D extends Pipeline.Description>(description: D) =>
+      Effect.gen(function*() {
+        const clock: Clock.Clock = Object.assign(Object.create(yield* Clock.Clock), { sleep: () => Effect.void })
+        const pipeline = yield* Pipeline.make<Pipeline.Description>(description)
+        return Pipeline.promise(pipeline, { context: Context.make(Clock.Clock, clock) })
+      })
+
+    it.effect("ends an attempt that does not end at once, and gives its permit back", () =>
+      Effect.gen(function*() {
+        const ledger = yield* withoutWaits({ ...description, bulkhead: { permits: 1 } })
+        let attempts = 0
+        const hang = () => (attempts++, new Promise<Response>(() => {}))
+        const { error } = (yield* settled(ledger(hang, { idempotent: true }))) as { readonly error: object }
+        assert.deepInclude(error, { _tag: "TimedOut" })
+        assert.strictEqual(attempts, 3)
+        assert.strictEqual((yield* ledger.pipeline.snapshot).bulkhead?.running, 0)
+      }))
+
+    it.effect("ends no attempt whose time has no limit", () =>
+      Effect.gen(function*() {
+        const ledger = yield* withoutWaits({ name: "ledger", attemptTimeout: Infinity })
+        assert.deepStrictEqual(yield* settled(ledger(() => Promise.resolve("stored"))), { value: "stored" })
+      }))
+  })
 
   it.effect("ends an attempt that takes too long, whose outcome is unknown unless it is idempotent", () =>
     Effect.gen(function*() {
@@ -376,15 +428,14 @@ describe("Pipeline.promise", () => {
 
     it("ends a call whose function takes no signal, and throws nothing beside", async () => {
       const ledger = Pipeline.promise({ name: "ledger" })
-      const thrown: Array<unknown> = []
-      const hear = (error: unknown) => thrown.push(error)
-      process.prependListener("uncaughtException", hear)
-      const controller = new AbortController()
-      const result = ledger(() => new Promise(() => {}), { signal: controller.signal }).catch((error: unknown) => error)
-      controller.abort(reason)
-      assert.strictEqual(await result, reason)
-      await new Promise((resolve) => setImmediate(resolve))
-      process.removeListener("uncaughtException", hear)
+      const thrown = await thrownBeside(async () => {
+        const controller = new AbortController()
+        const result = ledger(() => new Promise(() => {}), { signal: controller.signal }).catch((error: unknown) =>
+          error
+        )
+        controller.abort(reason)
+        assert.strictEqual(await result, reason)
+      })
       assert.deepStrictEqual(thrown, [])
     })
 
@@ -450,6 +501,36 @@ describe("Pipeline.promise", () => {
     assert.sameMembers(seen, ["ann 1", "bob 1", "ann 2", "bob 2"])
   })
 
+  for (const how of ["of promises", "in fibers"] as const) {
+    it(`keeps it in the attempts of a retry, which a timer starts that calls share, ${how}`, async () => {
+      const pipeline = await Effect.runPromise(
+        Pipeline.make({
+          name: "ledger",
+          retry: { times: 1, backoff: { base: "5 millis", jitter: "none" } },
+          attemptTimeout: "1 minute"
+        }, { classify: () => Recovery.retry })
+      )
+      const user = new AsyncLocalStorage<string>()
+      const seen: Array<string> = []
+      const request = (name: string) =>
+        user.run(name, () => {
+          let attempts = 0
+          const attempt = () => {
+            seen.push(`${user.getStore()} makes attempt ${++attempts} of ${name}`)
+            return attempts === 1 ? Promise.reject(unconnected) : Promise.resolve()
+          }
+          return how === "in fibers"
+            ? Effect.runPromise(pipeline.execute(Effect.tryPromise({ try: attempt, catch: (error) => error })))
+            : Pipeline.promise(pipeline)(attempt)
+        })
+      await Promise.all([request("ann"), request("bob")])
+      assert.sameMembers(
+        seen,
+        ["ann", "bob"].flatMap((name) => [1, 2].map((attempt) => `${name} makes attempt ${attempt} of ${name}`))
+      )
+    })
+  }
+
   it("keeps it in what listens to the signal of an attempt, which a timer aborts that calls share", async () => {
     for (const limit of [{ attemptTimeout: "5 millis" }, { deadline: "5 millis" }] as const) {
       const ledger = Pipeline.promise({ name: "ledger", ...limit })
@@ -465,6 +546,58 @@ describe("Pipeline.promise", () => {
       // Of two limits that a busy machine notices late, either may end first.
       assert.sameMembers(seen, ["ann aborts ann", "bob aborts bob"])
     }
+  })
+
+  it("does without where the platform has none", async () => {
+    const { getBuiltinModule } = process
+    Object.assign(process, { getBuiltinModule: undefined })
+    try {
+      vi.resetModules()
+      const { Pipeline } = await import("@effect-resilience/pipeline")
+      const ledger = Pipeline.promise({ ...immediate, bulkhead: { permits: 1 } })
+      const reason = new Error("the user has gone")
+      const thrown = await thrownBeside(async () => {
+        for (const statuses of [[], [503]]) {
+          assert.strictEqual((await ledger(script(...statuses).call, { idempotent: true })).status, 200)
+        }
+        const controller = new AbortController()
+        const hanging = ledger(() => new Promise(() => {}), { signal: controller.signal })
+        controller.abort(reason)
+        assert.strictEqual(await hanging.catch((error: unknown) => error), reason)
+      })
+      assert.deepStrictEqual(thrown, [])
+      const { bulkhead } = await Effect.runPromise(ledger.pipeline.snapshot)
+      assert.strictEqual(bulkhead?.running, 0)
+    } finally {
+      Object.assign(process, { getBuiltinModule })
+      // Other files of this process must not find these.
+      vi.resetModules()
+    }
+  })
+
+  it("needs no fiber until an attempt fails, and one from then on", async () => {
+    class Fibers extends Scheduler.MixedScheduler {
+      readonly seen = new Set<unknown>()
+      override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+        this.seen.add(fiber)
+        return super.shouldYield(fiber)
+      }
+    }
+    const fibers = new Fibers()
+    const ledger = Pipeline.promise(immediate, { context: Context.make(Scheduler.Scheduler, fibers) })
+    fibers.seen.clear()
+    assert.strictEqual(await ledger(() => Promise.resolve("stored")), "stored")
+    assert.strictEqual(await ledger(() => "stored"), "stored")
+    assert.strictEqual(fibers.seen.size, 0)
+    const present: Array<Fiber.Fiber<unknown, unknown> | undefined> = []
+    const value = await ledger(() => {
+      present.push(Fiber.getCurrent())
+      return present.length < 3 ? Promise.reject(unconnected) : Promise.resolve("stored")
+    })
+    assert.strictEqual(value, "stored")
+    assert.isUndefined(present[0])
+    assert.isDefined(present[1])
+    assert.strictEqual(present[2], present[1])
   })
 
   it.effect("hedges what is idempotent, and nothing else", () =>
@@ -528,6 +661,25 @@ describe("Pipeline.promise", () => {
           for (const { response } of sent) assert.strictEqual(wasCancelled(response), response !== got)
         }))
     }
+
+    it.effect("cancels one that comes when a hedge has won, of an attempt that cannot be interrupted", () =>
+      Effect.gen(function*() {
+        const clock = yield* Clock.Clock
+        const pipeline = yield* Pipeline.make({ name: "ledger", hedge: { after: "1 second" } }, {
+          around: [Pipeline.around("attempt", "stubborn", Effect.uninterruptible)]
+        })
+        const ledger = Pipeline.promise(pipeline, { context: Context.make(Clock.Clock, clock) })
+        const [late, first] = [new Response("late"), new Response("first")]
+        const arrive: Array<(response: Response) => void> = []
+        const call = () => new Promise<Response>((resolve) => arrive.push(resolve))
+        const result = settled(ledger(call, { idempotent: true }))
+        yield* adjust(1_000)
+        arrive[1]?.(first)
+        assert.deepStrictEqual(yield* result, { value: first })
+        arrive[0]?.(late)
+        yield* turn
+        assert.deepStrictEqual([late, first].map(wasCancelled), [true, false])
+      }))
 
     it.effect("cancels one that the rule of the call breaks at", () =>
       Effect.gen(function*() {

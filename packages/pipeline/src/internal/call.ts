@@ -67,7 +67,7 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
     } catch (thrown) {
       this.leave(Exit.die(thrown))
     }
-    this.stepped()
+    this.stepping = false
     if (this.next !== undefined) this.go()
   }
 
@@ -147,14 +147,8 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
     } catch (thrown) {
       this.leave(Exit.die(thrown))
     }
-    this.stepped()
-    return this.next !== undefined
-  }
-
-  /** What a step runs may have interrupted the call, which ends when that has. */
-  private stepped(): void {
     this.stepping = false
-    if (this.stopped && this.next === undefined && this.running === undefined) this.leave(interrupted)
+    return this.next !== undefined
   }
 
   private stepAll(): void {
@@ -205,8 +199,12 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
     if (typeof next !== "number") {
       if (Exit.isExit(next)) this.leave(next)
       else this.tell(next, (decided) => this.proceed(decided))
-    } else if (next > 0 && !this.stopped) {
+    } else if (next > 0) {
       this.wait = Timer.waitUnsafe(this.context, next, () => this.enter(() => this.again()))
+      if (!this.stopped) return
+      // What decided it, or the clock, has interrupted the call.
+      this.wait.cancel()
+      this.leave(interrupted)
     } else this.again()
   }
 
@@ -218,13 +216,12 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
     this.context = inside
     const admissions = admitFrom(path.policies, path.insideFrom, this)
     this.context = context
-    if (admissions !== undefined) {
-      this.inside = admissions
-      // News of an admission may have interrupted the call.
-      return this.stopped ? this.leave(interrupted) : this.attempt(this.self, inside)
-    }
+    this.inside = admissions ?? none
+    // Who was asked may have interrupted the call.
+    if (this.stopped) this.leave(interrupted)
+    else if (admissions !== undefined) this.attempt(this.self, inside)
     // Its policies need no more than the call.
-    this.attempt(path.attempt(this.self) as Effect.Effect<A, unknown, R>, inside, false)
+    else this.attempt(path.attempt(this.self) as Effect.Effect<A, unknown, R>, inside, false)
   }
 
   /** Runs an effect, and goes on with what it succeeds with. */

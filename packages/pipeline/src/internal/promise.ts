@@ -238,23 +238,20 @@ class Call<A> extends Effectable.Class<A, unknown> implements Direct.Direct<A> {
   }
 }
 
-class Attempt<A> implements Direct.Running<A> {
+class Attempt<A> extends Direct.Ending<A, unknown> {
   private readonly call: Call<A>
   private readonly clock: Clock.Clock
   private readonly controller: AbortController | undefined
   /** For those who listen to its signal: a timer that aborts it has those of another call. */
   private readonly surroundings: Surroundings.Surroundings | undefined
-  private exit: Exit.Exit<A, unknown> | undefined
-  private observer: ((exit: Exit.Exit<A, unknown>) => void) | undefined
 
   constructor(call: Call<A>, clock: Clock.Clock) {
+    super()
     this.call = call
     this.clock = clock
     // Making one takes longer than all the rest.
     this.controller = call.begin.length === 0 ? undefined : new AbortController()
     this.surroundings = this.controller && Surroundings.captureUnsafe()
-    this.exit = undefined
-    this.observer = undefined
   }
 
   start(): void {
@@ -268,20 +265,13 @@ class Attempt<A> implements Direct.Running<A> {
     }
   }
 
-  pollUnsafe(): Exit.Exit<A, unknown> | undefined {
-    return this.exit
-  }
-
-  addObserver(observer: (exit: Exit.Exit<A, unknown>) => void): void {
-    this.observer = observer
-  }
-
-  interruptUnsafe(): void {
-    if (this.exit !== undefined) return
+  override interruptUnsafe(): void {
+    if (this.pollUnsafe() !== undefined) return
     const { controller, surroundings } = this
     this.end(Exit.interrupt())
-    if (surroundings === undefined) controller?.abort()
-    else surroundings.runInAsyncScope(() => controller?.abort())
+    const abort = () => controller?.abort()
+    if (surroundings === undefined) abort()
+    else surroundings.runInAsyncScope(abort)
   }
 
   // The caller's signal ends the reading of a body too, when the call is over. It must not hold on to what follows it.
@@ -292,7 +282,7 @@ class Attempt<A> implements Direct.Running<A> {
   }
 
   private succeeded(result: A): void {
-    if (this.exit !== undefined) return discard(result)
+    if (this.pollUnsafe() !== undefined) return discard(result)
     let exit: Exit.Exit<A, unknown>
     try {
       exit = this.call.judge(result, this.clock)
@@ -303,14 +293,13 @@ class Attempt<A> implements Direct.Running<A> {
   }
 
   private failed(error: unknown): void {
-    if (this.exit === undefined) this.end(this.call.thrown(error, this.clock))
+    if (this.pollUnsafe() === undefined) this.end(this.call.thrown(error, this.clock))
     else discard(error)
   }
 
-  private end(exit: Exit.Exit<A, unknown>): void {
-    this.exit = exit
+  protected override end(exit: Exit.Exit<A, unknown>): void {
     this.surroundings?.emitDestroy()
-    this.observer?.(exit)
+    super.end(exit)
   }
 }
 
