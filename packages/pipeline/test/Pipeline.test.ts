@@ -102,6 +102,21 @@ describe("Pipeline", () => {
       assert.strictEqual((yield* pipeline.policies).circuitBreaker?.name, "ledger")
     }))
 
+  it.effect("shows a function in the slot of the fallback what the fallback returned, and one inside what failed", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const note = (slot: "fallback" | "call") =>
+        Pipeline.around(
+          slot,
+          "note",
+          (self) => Effect.onExit(self, ({ _tag }) => Effect.sync(() => seen.push(`${slot}: ${_tag}`)))
+        )
+      const pipeline = yield* Pipeline.make({ name: "ledger" }, { around: [note("fallback"), note("call")] })
+      const stale = Fallback.make({ orElse: () => Effect.succeed("stale") })
+      assert.strictEqual(yield* Pipeline.withPipeline(Effect.fail(unavailable), pipeline, stale), "stale")
+      assert.deepStrictEqual(seen, ["call: Failure", "fallback: Success"])
+    }))
+
   it.effect("spends the retries of all its calls from one budget", () =>
     Effect.gen(function*() {
       const pipeline = yield* Pipeline.make({

@@ -1,9 +1,11 @@
 import { Recovery } from "@effect-resilience/errors"
+import * as Direct from "@effect-resilience/kernel/Direct"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Policy from "@effect-resilience/kernel/Policy"
 import { Part, Pipeline, type Slot } from "@effect-resilience/pipeline"
+import { AttemptBudget } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit } from "effect"
+import { Context, Effect, Exit } from "effect"
 import { TestClock } from "effect/testing"
 
 /** A part that throws when it is asked for the `n`th time to admit a call, or told of the `n`th end. */
@@ -81,6 +83,35 @@ describe("a pipeline with a part that throws", () => {
         }
       }
     }
+  }
+})
+
+describe("a pipeline with a budget of its surroundings that throws as it hears of a call", () => {
+  for (const how of ["in a fiber", "on its own"]) {
+    it.effect(`ends the call, and returns all permits, ${how}`, () =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust("3 days")
+        const pipeline = yield* Pipeline.make({ name: "ledger", ...limits, retry: { times: 1, backoff: { base: 0 } } })
+        const budget: AttemptBudget.AttemptBudget = {
+          ...AttemptBudget.noop,
+          depositUnsafe: () => {
+            throw "bug"
+          }
+        }
+        let calls = 0
+        const call = pipeline.execute(Effect.sync(() => calls++))
+        const exit = how === "in a fiber"
+          ? yield* Effect.exit(Effect.provideService(call, AttemptBudget.Current, budget))
+          : Direct.startUnsafe(
+            call,
+            Context.add(yield* Effect.context<never>(), AttemptBudget.Current, budget)
+          ).pollUnsafe()
+        assert.deepStrictEqual(exit, Exit.die("bug"))
+        assert.strictEqual(calls, 0)
+        const { bulkhead, concurrencyLimit } = yield* pipeline.snapshot
+        assert.strictEqual(bulkhead?.running, 0)
+        assert.strictEqual(concurrencyLimit?.running, 0)
+      }))
   }
 })
 

@@ -1,10 +1,12 @@
 import { Recovery } from "@effect-resilience/errors"
+import * as Direct from "@effect-resilience/kernel/Direct"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Policy from "@effect-resilience/kernel/Policy"
 import { Part, Pipeline, type Slot } from "@effect-resilience/pipeline"
 import { Attempt } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber } from "effect"
+import { Context, Effect, Exit, Fiber } from "effect"
+import * as Scheduler from "effect/Scheduler"
 import { TestClock } from "effect/testing"
 
 interface Behaviour {
@@ -47,7 +49,7 @@ const setup = Effect.fnUntraced(function*(
     readonly outer?: Behaviour
     readonly inner?: Behaviour
     readonly retries?: boolean
-    readonly last?: Effect.Effect<void>
+    readonly last?: Effect.Effect<void, string>
   } = {}
 ) {
   const log: Array<string> = []
@@ -73,6 +75,25 @@ const setup = Effect.fnUntraced(function*(
   )
   return { call, log, pipeline }
 })
+
+/** Lets something happen before one step of its fibers, whose fiber yields then. */
+class YieldingScheduler extends Scheduler.MixedScheduler {
+  steps = 0
+  private readonly at: number
+  private readonly happen: () => void
+
+  constructor(at: number, happen: () => void) {
+    super()
+    this.at = at
+    this.happen = happen
+  }
+
+  override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    if (++this.steps !== this.at) return super.shouldYield(fiber)
+    this.happen()
+    return true
+  }
+}
 
 describe("a pipeline whose parts admit calls in one step", () => {
   it.effect("asks each of them once, and tells each once how the call ended, those inside first", () =>
@@ -153,6 +174,35 @@ describe("a pipeline whose parts admit calls in one step", () => {
         "throttle: news"
       ])
     }))
+
+  for (const where of ["in a fiber", "on its own"]) {
+    for (const [how, end] of [["succeeds", Exit.void], ["fails", Exit.fail("down")]] as const) {
+      it.effect(`goes on where an attempt ${how} while a fiber of the call yields, before whichever step, ${where}`, () =>
+        Effect.gen(function*() {
+          let steps = Infinity
+          for (let at = 1; at <= steps; at++) {
+            const running: Array<(end: Exit.Exit<void, string>) => void> = []
+            const last = Effect.callback<void, string>((resume) => {
+              running.push(resume)
+            })
+            const { call } = yield* setup(0, { last })
+            const scheduler = new YieldingScheduler(at, () => running.shift()?.(end))
+            const context = Context.add(yield* Effect.context<never>(), Scheduler.Scheduler, scheduler)
+            const caller: Direct.Running<void, unknown> = where === "in a fiber"
+              ? Effect.runForkWith(context)(call)
+              : Direct.startUnsafe(call, context)
+            for (let attempt = 0; attempt <= 2; attempt++) {
+              yield* TestClock.adjust(1)
+              running.shift()?.(end)
+            }
+            yield* TestClock.adjust(1)
+            assert.deepStrictEqual(caller.pollUnsafe(), end, `step ${at}`)
+            steps = scheduler.steps
+          }
+          assert.isAbove(steps, 10)
+        }))
+    }
+  }
 
   it.effect("knows the parts of other copies of this package by their symbols", () =>
     Effect.gen(function*() {
