@@ -18,6 +18,8 @@
  * - A token that no header can hold is `MalformedToken`.
  * - `Scrubber` removes each token from texts until an hour after its end.
  * - A login continues when some of its waiters are interrupted, and stops when all are.
+ * - A login that asks for the token itself waits for itself until `timeout` is over. So give it a client of its own, not the one
+ *   that it logs in for.
  * - `invalidate` names the token that was rejected: a late caller with an older one causes no second login.
  * - A token expires by the monotonic clock or by the wall clock, whichever is first. A wall clock that jumps back does not
  *   prolong its life.
@@ -275,8 +277,6 @@ interface Kept {
 interface Flight {
   readonly ahead: boolean
   readonly waiters: Set<Resume>
-  /** Its fiber is known only when that waits for something: until then the login itself may have asked for a token. */
-  begun: boolean
   fiber: Fiber.Fiber<Acquired, AuthError.AuthError> | undefined
 }
 
@@ -330,7 +330,7 @@ class Cache {
     const now = this.#nowMillis()
     const age = this.#ageOf(held, now)
     if (age >= held.endAge) return undefined
-    if (age >= held.refreshAge && this.#mayRefresh(now)) this.#run(this.#create(true))
+    if (age >= held.refreshAge && this.#mayRefresh(now)) this.#begin(true, new Set())
     // A refresh that needs no waiting is done already.
     return this.#held ?? held
   }
@@ -339,9 +339,8 @@ class Cache {
     if (this.#closed) return resume(Effect.interrupt)
     const kept = this.#kept
     if (kept !== undefined && this.#flight === undefined && this.#nowMillis() < kept.until) return resume(kept.exit)
-    const flight = this.#flight ?? this.#create(false)
+    const flight = this.#flight ?? this.#begin(false, new Set([resume]))
     flight.waiters.add(resume)
-    if (!flight.begun) this.#run(flight)
     return Effect.sync(() => {
       flight.waiters.delete(resume)
       if (flight.waiters.size === 0 && !flight.ahead) this.#abandon(flight)
@@ -391,24 +390,19 @@ class Cache {
     return Fiber.interruptAll(this.#running)
   })
 
-  #create(ahead: boolean): Flight {
-    const flight: Flight = { ahead, waiters: new Set(), begun: false, fiber: undefined }
-    this.#flight = flight
-    return flight
-  }
-
-  #run(flight: Flight): void {
-    flight.begun = true
+  #begin(ahead: boolean, waiters: Set<Resume>): Flight {
+    const flight: Flight = this.#flight = { ahead, waiters, fiber: undefined }
     // Not in the context of the first caller, whose deadline, operation and span are not those of the other waiters.
     const fiber = Effect.runForkWith(this.#linkedContext())(this.#acquire(flight))
     flight.fiber = fiber
-    // It was abandoned before its fiber was known.
-    if (this.#flight !== flight) fiber.interruptUnsafe()
+    // It was abandoned in its first steps.
+    if (this.#flight !== flight) this.#abandon(flight)
     this.#running.add(fiber)
     fiber.addObserver((exit) => {
       this.#running.delete(fiber)
       this.#settle(flight, exit)
     })
+    return flight
   }
 
   // The login is a trace of its own. A link leads to the call that started it.

@@ -127,7 +127,7 @@ const withPacedReleases = (storage: RunnerStorage.RunnerStorage["Service"]): Run
 
 /**
  * Makes an effect for an upload of this runner: it ends when the runner no longer holds the lock of that upload's shard, or when
- * the database does not tell within three seconds.
+ * the database does not tell within a second. A runner that is cut off must end its uploads before another one takes over.
  */
 export const lockLost = (runner: { readonly host: string; readonly port: number }) =>
   Effect.map(RunnerStorage.RunnerStorage, (storage) => {
@@ -135,7 +135,7 @@ export const lockLost = (runner: { readonly host: string; readonly port: number 
     const holds = Effect.fnUntraced(function*(shardId: ShardId) {
       const held = yield* storage.refresh(address, [shardId])
       return held.some((id) => Equal.equals(id, shardId))
-    }, Timeout.withTimeout("3 seconds"))
+    }, Timeout.withTimeout("1 second"))
     return Effect.gen(function*() {
       const upload = yield* Effect.serviceOption(CurrentAddress)
       if (Option.isNone(upload)) return
