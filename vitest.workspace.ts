@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url"
 import { defaultServerConditions } from "vite"
 import { defineConfig } from "vitest/config"
 import { docFences } from "./packages/repo-checks/src/DocFences.ts"
+import { RandomOrder } from "./packages/repo-checks/src/RandomOrder.ts"
 
 const packages = readdirSync(new URL("./packages", import.meta.url), { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
@@ -19,6 +20,9 @@ process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("./node_modules/.com
 // Where .ci/run wants the machine-readable result.
 const summary = process.env["TEST_SUMMARY"]
 
+// The seed of `npm run test:random`.
+const order = process.env["TEST_ORDER"]
+
 export default defineConfig({
   root: import.meta.dirname,
   // Tests run the sources, not dist.
@@ -31,6 +35,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Test files share a process: what a test that failed has spied on must not reach the next.
     restoreMocks: true,
+    sequence: order === undefined ? {} : { sequencer: RandomOrder, shuffle: { tests: true }, seed: Number(order) },
     reporters: summary === undefined ? ["default"] : ["default", ["json", { outputFile: summary }]],
     projects: [
       ...packages.map((name) => ({
