@@ -432,7 +432,7 @@ class Cache {
     exit: Exit.Exit<Acquired, AuthError.AuthError>
   ): Exit.Exit<Token, AuthError.AuthError> {
     try {
-      if (Exit.isSuccess(exit)) return Exit.succeed(this.#hold(exit.value, ahead).token)
+      if (Exit.isSuccess(exit)) return Exit.succeed(this.#hold(exit.value, ahead))
       const failed = Exit.failCause(exit.cause)
       this.#fail(failed, ahead)
       return failed
@@ -446,7 +446,7 @@ class Cache {
     return stated ? grant.expiresAt : now + this.#settings.lifetime
   }
 
-  #hold({ bornAt, grant, random, took }: Acquired, ahead: boolean): Held {
+  #hold({ bornAt, grant, random, took }: Acquired, ahead: boolean): Token {
     const { jitter, refreshBefore } = this.#settings
     const now = this.#clock.currentTimeMillisUnsafe()
     const expiresAt = this.#endOf(grant, now)
@@ -461,16 +461,17 @@ class Cache {
     this.#logins += 1
     this.#rejected = undefined
     this.#succeeded()
-    this.#publish({ _tag: "Acquired", generation: token.generation, expiresAt, ahead, took })
-    // A token that never ends is never refreshed, even where `refreshBefore` is infinite.
-    const refreshAge = life === Infinity ? life : life - Math.min(refreshBefore, life / 2) * (1 - jitter * random)
-    return this.#held = {
+    this.#held = {
       token,
-      refreshAge,
+      // One that never ends is never refreshed, even where `refreshBefore` is infinite.
+      refreshAge: life === Infinity ? life : life - Math.min(refreshBefore, life / 2) * (1 - jitter * random),
       endAge: life,
       bornAt,
       bornAtWall: now
     }
+    // Who hears of it may ask for it at once.
+    this.#publish({ _tag: "Acquired", generation: token.generation, expiresAt, ahead, took })
+    return token
   }
 
   #fail(exit: Exit.Exit<never, AuthError.AuthError>, ahead: boolean): void {

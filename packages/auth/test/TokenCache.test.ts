@@ -356,6 +356,21 @@ describe("TokenCache", () => {
       })
     }))
 
+  it.effect("has the token that it tells of", () =>
+    Effect.gen(function*() {
+      const { record, source } = fakes.login()
+      const cache = yield* TokenCache.make(source)
+      const got: Array<number> = []
+      yield* cache.events.pipe(
+        Stream.runForEach(() => Effect.map(cache.get, ({ generation }) => got.push(generation))),
+        Effect.forkScoped
+      )
+      yield* Effect.yieldNow
+      assert.strictEqual(yield* generationAfter(cache, 30), 1)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([got, record.started], [[1], 1])
+    }))
+
   it.effect("has its logins counted by PolicyMetrics", () =>
     Effect.gen(function*() {
       const { source } = fakes.login({ millis: 0 })
