@@ -155,6 +155,22 @@ describe("the queue of a bulkhead", () => {
     { arbitrary: { runs: 150, seed: 16 } }
   )
 
+  for (const discipline of ["fifo", "lifo"] as const) {
+    it.effect(`holds no more than it may where a call comes again as it gives way (${discipline})`, () =>
+      Effect.gen(function*() {
+        const bulkhead = yield* Bulkhead.make({ permits: 1, queue: 2, discipline, priorities: ["live", "batch"] })
+        const call = (priority: string) =>
+          Priority.withPriority(bulkhead.execute(Effect.never), priority).pipe(
+            Effect.retry({ times: 3 }),
+            Effect.exit,
+            Effect.forkChild({ startImmediately: true })
+          )
+        for (const priority of ["live", "batch", "batch", "live", "live"]) yield* call(priority)
+        yield* settle
+        assert.strictEqual((yield* bulkhead.snapshot).waiting, 2)
+      }))
+  }
+
   it.effect("does not let light calls starve a heavy one", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ permits: 3, queue: 10 })
