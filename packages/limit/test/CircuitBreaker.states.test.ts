@@ -161,6 +161,30 @@ describe("probes judged by a rate", () => {
     }))
 })
 
+describe("a probe", () => {
+  it.effect("has its place before others hear of it, who may call as well", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({ probes: 1 })
+      yield* breaker.transitionTo("Open")
+      yield* TestClock.adjust("5 seconds")
+      const context = yield* Effect.context<never>()
+      const exits: Array<Exit.Exit<void, CircuitBreaker.CircuitOpen>> = []
+      const call = breaker.execute(Effect.sleep("1 second"))
+      const probe = yield* call.pipe(
+        PolicyEvent.observe((event) => {
+          if (event._tag !== "Transitioned" || event.to !== "HalfOpen") return
+          Effect.runForkWith(context)(call).addObserver((exit) => exits.push(exit))
+        }),
+        Effect.forkChild({ startImmediately: true })
+      )
+      const { _tag, ...counts } = yield* breaker.snapshot
+      assert.deepStrictEqual([_tag, "probing" in counts && counts.probing, exits.length], ["HalfOpen", 1, 1])
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(probe)
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
+    }))
+})
+
 describe("modes", () => {
   it.effect("metrics only logs once when the circuit would have opened", () =>
     Effect.gen(function*() {

@@ -371,12 +371,12 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
   }
 
   #probe(caller: Policy.Caller, startedAt: number): Admitted {
-    const announced = this.#phase === "Open" ? this.#become("HalfOpen", caller) : Effect.void
-    if (this.#probes.isFull(this.#settings)) this.#startGeneration()
+    if (this.#phase === "Open" || this.#probes.isFull(this.#settings)) this.#startGeneration()
+    // It has its place before others hear of it, who may call as well.
     this.#probes.begin(startedAt)
     const generation = this.#generation
     return {
-      announced,
+      announced: this.#goOn("HalfOpen", caller),
       admission: (exit) => Effect.withFiber((caller) => this.#settle(caller, generation, exit, startedAt))
     }
   }
