@@ -5,7 +5,7 @@ import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import { Bulkhead, CircuitBreaker, Endpoints } from "@effect-resilience/limit"
 import { AttemptBudget, Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Logger, Random } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, Fiber, Logger, Random } from "effect"
 import { TestClock } from "effect/testing"
 
 const Id = Context.Reference<number>("test/Id", { defaultValue: () => -1 })
@@ -48,6 +48,29 @@ const ejected = Effect.map(({ addresses }: Endpoints.Snapshot) =>
 )
 
 describe("Endpoints", () => {
+  it.effect("forgive an address once for each interval, though who hears of its return calls at once", () =>
+    seeded(Effect.gen(function*() {
+      const context = yield* Effect.context<never>()
+      const durations = Effect.fnUntraced(function*(onReturn: (call: Effect.Effect<string>) => void) {
+        const endpoints = yield* Endpoints.make({
+          addresses: ["a", "b"],
+          ejection: { consecutive: 1, duration: "30 seconds", interval: "10 seconds" }
+        })
+        const ejections: Array<number> = []
+        const failing = repeated(20, endpoints.use(server(new Set(["a"])))).pipe(
+          PolicyEvent.observe((event) => {
+            if (event._tag === "Ejected") ejections.push(Duration.toMillis(event.duration))
+            if (event._tag === "Returned") onReturn(endpoints.use(Effect.succeed))
+          })
+        )
+        for (const seconds of [0, 31, 61, 115]) yield* Effect.andThen(TestClock.adjust(seconds * 1000), failing)
+        return ejections
+      })
+      const expected = yield* durations(() => {})
+      assert.deepStrictEqual(yield* durations((call) => Effect.runForkWith(context)(call)), expected)
+      assert.deepStrictEqual(expected, [30_000, 60_000, 90_000, 90_000])
+    })))
+
   it.effect("log what they eject as a warning, and what returns", () =>
     seeded(Effect.gen(function*() {
       const logged: Array<unknown> = []

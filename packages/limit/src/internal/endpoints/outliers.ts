@@ -73,17 +73,18 @@ export class Outliers {
   refresh(now: number): void {
     const { intervalMillis } = this.settings
     const due = this.#sweepAt ??= now + intervalMillis
+    const last = due + Math.floor((now - due) / intervalMillis) * intervalMillis
+    // Who hears of a change may make a call, which comes here again.
+    this.#sweepAt = Math.max(due, last + intervalMillis)
     this.#returnThoseUntil(Math.min(now, due))
     if (now >= due) {
-      const last = due + Math.floor((now - due) / intervalMillis) * intervalMillis
       this.#judge(due)
       this.#returnThoseUntil(now)
       for (const endpoint of this.endpoints) this.#forgive(endpoint, due, last)
-      this.#sweepAt = last + intervalMillis
     }
     this.nextAt = this.endpoints.reduce(
       (next, { ejectedUntil = Infinity }) => Math.min(next, ejectedUntil),
-      this.#sweepAt ?? due
+      this.#sweepAt
     )
   }
 
