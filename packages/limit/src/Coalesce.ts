@@ -104,15 +104,18 @@ export const make = <A, E = never>(options: Options = {}): Effect.Effect<Coalesc
     const start = (key: string, fiber: Fiber.Fiber<A, E>): SharedCall<A, E> => {
       const call = { fiber, waiting: 0 }
       shared.set(key, call)
-      fiber.addObserver(() => {
-        if (shared.get(key) === call) shared.delete(key)
-      })
+      fiber.addObserver(() => forget(key, call))
       return call
+    }
+
+    // A call that asks for its own key before it waits for anything has begun another one, whose place it takes.
+    const forget = (key: string, call: SharedCall<A, E>) => {
+      if (shared.get(key) === call) shared.delete(key)
     }
 
     const leave = (key: string, call: SharedCall<A, E>): Effect.Effect<void> | undefined => {
       if (--call.waiting > 0 || call.fiber.pollUnsafe() !== undefined) return undefined
-      shared.delete(key)
+      forget(key, call)
       return Fiber.interrupt(call.fiber)
     }
 

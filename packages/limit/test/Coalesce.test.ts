@@ -52,6 +52,21 @@ describe("Coalesce", () => {
       assert.deepStrictEqual(yield* Fiber.join(third), Exit.succeed(2))
     }))
 
+  it.effect("goes on when a call that it made for its own key is interrupted", () =>
+    Effect.gen(function*() {
+      const { coalesce, gate } = yield* setup
+      let started = 0
+      const inner = coalesce.execute(Effect.never, "k").pipe(Effect.timeoutOption("1 second"))
+      const outer = Effect.suspend(() => Effect.andThen(inner, Effect.as(Deferred.await(gate), ++started)))
+      const join = Effect.forkChild(coalesce.execute(outer, "k"), { startImmediately: true })
+      const first = yield* join
+      yield* TestClock.adjust("1 second")
+      const second = yield* join
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], [1, 1])
+    }))
+
   it.effect("lets each caller leave at its own deadline", () =>
     Effect.gen(function*() {
       const { calls, coalesce, gate, join, work } = yield* setup
