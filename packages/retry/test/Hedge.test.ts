@@ -308,6 +308,26 @@ describe("Hedge", () => {
       assert.deepStrictEqual(told, [2, 3])
     }))
 
+  it.effect("ends as without another attempt where who hears of that throws", () =>
+    Effect.gen(function*() {
+      const asking = new Failure({ recovery: Recovery.retryAfter("50 millis") })
+      for (
+        const [plan, exit] of [
+          [{ millis: 10, fails: asking }, Exit.fail(asking)],
+          [{ millis: 500 }, Exit.succeed(1)]
+        ] as const
+      ) {
+        const call = Hedge.withHedge(script([plan]).effect, once).pipe(
+          PolicyEvent.observe(() => {
+            throw new Error("the log is full")
+          })
+        )
+        const fiber = yield* Effect.forkChild(call, { startImmediately: true })
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(fiber.pollUnsafe(), exit)
+      }
+    }))
+
   it.effect("learns from responses that take no time, too", () =>
     Effect.gen(function*() {
       const hedge = yield* Hedge.make({ after: { percentile: 0.5, samples: 4, initial: "70 millis", min: "2 millis" } })

@@ -182,8 +182,12 @@ class Race<A, E, R> {
     if (!this.mayLaunch || millis === Infinity) return
     const elapsed = Effect.sync(() => {
       this.wait = undefined
-      this.launchIfAllowed()
-      this.endIfNoneIsLeft()
+      try {
+        this.launchIfAllowed()
+      } finally {
+        // Also where who hears of it throws.
+        this.endIfNoneIsLeft()
+      }
     })
     // In a fiber, since a fiber goes on in the asynchronous context in which it began, and a timer that calls share does not.
     Effect.runForkWith(this.context)(Effect.callback((resume) => {
