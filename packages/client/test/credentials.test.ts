@@ -1,7 +1,7 @@
 import { type AuthError, TokenCache, TokenSource } from "@effect-resilience/auth"
 import { ResilientClient, ResilientHttpApi, ResilientRpc } from "@effect-resilience/client"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted, Schema } from "effect"
+import { Effect, Exit, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 import { Rpc, RpcClient, RpcGroup, RpcSerialization } from "effect/rpc"
@@ -23,7 +23,7 @@ const Shop = RpcGroup.make(Rpc.make("Place", { success: Schema.String }))
 
 type Client = Effect.Success<ReturnType<typeof make>>
 
-const make = (response: () => Response) => {
+const make = (response: () => Response, authenticate = auth) => {
   const sent: Array<string | undefined> = []
   const transport = HttpClient.make((request) =>
     Effect.sync(() => {
@@ -31,10 +31,11 @@ const make = (response: () => Response) => {
       return HttpClientResponse.fromWeb(request, response())
     })
   )
-  return ResilientClient.make({ name: "shop", baseUrl: "https://shop.example.com", auth, pipeline: {} }).pipe(
-    Effect.provideService(HttpClient.HttpClient, transport),
-    Effect.map((client) => ({ client, sent }))
-  )
+  return ResilientClient.make({ name: "shop", baseUrl: "https://shop.example.com", auth: authenticate, pipeline: {} })
+    .pipe(
+      Effect.provideService(HttpClient.HttpClient, transport),
+      Effect.map((client) => ({ client, sent }))
+    )
 }
 
 const broken = () =>
@@ -108,6 +109,18 @@ const responses: ReadonlyArray<readonly [string, () => Response]> = [
 ]
 
 describe("credentials of a client", () => {
+  it.effect("are on every request, though what adds them threw at first", () =>
+    Effect.gen(function*() {
+      let made = 0
+      const { client, sent } = yield* make(() => Response.json("order"), (inner, origin) => {
+        if (++made === 1) throw new Error("not ready")
+        return auth(inner, origin)
+      })
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(json(client))))
+      yield* json(client)
+      assert.deepStrictEqual(sent, [secret])
+    }))
+
   for (const [use, run] of uses) {
     for (const [what, response] of responses) {
       // As Node prints what is not caught.

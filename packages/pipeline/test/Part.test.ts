@@ -45,6 +45,19 @@ const slow = Part.make({
 })
 
 describe("a part of one's own", () => {
+  it.effect("stands around each run of a call, also after it threw", () =>
+    Effect.gen(function*() {
+      let made = 0
+      const late = Pipeline.around<Rejected>("call", "late", () => {
+        if (++made === 1) throw new Error("not ready")
+        return Effect.fail(new Rejected({ label: "late" }))
+      })
+      const pipeline = yield* Pipeline.make({ name: "ledger" }, { around: [late] })
+      const call = pipeline.execute(Effect.void)
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(call)))
+      assert.deepStrictEqual(yield* Effect.flip(call), new Rejected({ label: "late" }))
+    }))
+
   it.effect("has a key in descriptions, its errors in types, and its snapshot among those of the pipeline", () =>
     Effect.gen(function*() {
       const pipeline = yield* Pipeline.make({ name: "ledger", retry: { times: 1 }, gate: { label: "front" } }, {

@@ -114,9 +114,11 @@ export const make = (first: Description, options: Options) => {
         let wrapped: Effect.Effect<A, unknown, unknown> = self
         return new Executed(() => {
           if (assembly !== current) {
-            assembly = current
-            const inside = assembly.inside(self)
-            wrapped = assembly.outside(fallback === undefined ? inside : fallback.execute(inside))
+            const next = current
+            const inside = next.inside(self)
+            wrapped = next.outside(fallback === undefined ? inside : fallback.execute(inside))
+            // Not before: what puts itself around a call may throw.
+            assembly = next
           }
           return wrapped
         })
