@@ -121,8 +121,7 @@ export const judgedToEnd = <E, R>(
     // A call within this one, such as one for a signature, does not give its response to the keeper.
     const inside = Context.add(context, KeptResponse.Current, undefined)
     const call = Direct.startUnsafe(self, Context.add(inside, Current, lifetime))
-    const exit = call.pollUnsafe()
-    if (exit !== undefined) return resume(exit)
+    // Where it has ended already, a response that was handed over has to hear of that too.
     call.addObserver((exit) => {
       lifetime.end(exit)
       resume(exit)

@@ -43,6 +43,22 @@ describe("a response judged to its end", () => {
       })).pipe(Effect.provide(AccessLog.layerMemory)))
   }
 
+  it.effect("ends though its body, which is long, takes no time", () =>
+    at(Effect.gen(function*() {
+      const long = "x".repeat(20_000)
+      const transport = HttpClient.make((request) =>
+        Effect.succeed(Object.create(respond(request, whole, () => {}), {
+          stream: { value: Stream.succeed(new TextEncoder().encode(long)) }
+        }) as HttpClientResponse.HttpClientResponse)
+      )
+      for (const read of [text, (response: HttpClientResponse.HttpClientResponse) => response.text]) {
+        const fiber = yield* Effect.forkChild(Effect.flatMap(client(transport).get(url), read))
+        yield* settle
+        const exit = fiber.pollUnsafe()
+        assert.isTrue(exit !== undefined && Exit.isSuccess(exit) && exit.value === long)
+      }
+    })))
+
   it.effect("fails once the attempts are used up, with the last failure", () =>
     at(Effect.gen(function*() {
       const { state, transport } = serve(breaking)
