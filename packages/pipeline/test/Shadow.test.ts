@@ -69,6 +69,23 @@ describe("Shadow", () => {
       })
     }))
 
+  it.effect("has what a call held back before others hear of it, who may call as well", () =>
+    Effect.gen(function*() {
+      const shadow = yield* Shadow.make({ name: "larger", bulkhead: { permits: 2 } })
+      const ledger = yield* shadowed(shadow, { name: "ledger", bulkhead: { permits: 1 } })
+      const context = yield* Effect.context<never>()
+      const fiber = yield* Effect.forkChild(ledger.execute(Effect.never), { startImmediately: true })
+      const again = Effect.ignore(ledger.execute(Effect.void))
+      yield* ledger.execute(Effect.void).pipe(
+        PolicyEvent.observe((event) => {
+          if (event._tag === "Disagreed") Effect.runForkWith(context)(again)
+        }),
+        Effect.flip
+      )
+      assert.deepInclude(yield* shadow.snapshot, counts(0, 0, 2))
+      yield* Fiber.interrupt(fiber)
+    }))
+
   it.effect("does not know how long a call would have waited", () =>
     Effect.gen(function*() {
       const shadow = yield* Shadow.make({ name: "smaller", bulkhead: { permits: 1, queue: 5 } })

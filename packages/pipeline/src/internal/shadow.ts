@@ -144,10 +144,10 @@ class Passage {
       judge.unknown(level)
       this.fiber.interruptUnsafe()
     } else {
+      // Of a call that was not sent nothing is known, as of one that was interrupted. It ends before others hear of it, who may call.
+      this.resume?.(began ? exit : Exit.interrupt())
       if (began) judge.agreed(level)
       else judge.differs("wouldHaveAdmitted", partOfExit(exit), outer)
-      // Of a call that was not sent nothing is known, as of one that was interrupted.
-      this.resume?.(began ? exit : Exit.interrupt())
     }
   }
 }
