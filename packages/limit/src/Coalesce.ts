@@ -15,6 +15,7 @@
  *
  * **Gotchas**
  *
+ * - A call must not ask for its own key: once it has waited for anything, it waits for itself, for ever.
  * - Share only what is safe to share: a key that lacks the user gives one user the response of another.
  * - What the call acquires for a `Scope` is in that of the first caller, and is released with it, also while others still wait.
  *   Put `Effect.scoped` around the call.
