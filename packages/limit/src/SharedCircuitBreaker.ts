@@ -158,12 +158,14 @@ const makerOf = /* @__PURE__ */ Effect.fnUntraced(function*(settings: Settings) 
   const hub = yield* PubSub.sliding<CircuitBreaker.Transition>(128)
   yield* store.transitions.pipe(
     Stream.map(translate),
-    Stream.runForEach((transition) =>
-      Effect.withFiber((fiber) => {
-        tell(transition, name, fiber.context)
-        return Effect.andThen(PubSub.publish(hub, transition), log(transition))
-      })
-    ),
+    Stream.runForEach((transition) => {
+      const told = Effect.withFiber((fiber) => Effect.sync(() => tell(transition, name, fiber.context)))
+      // Who hears of one may throw. The next one comes all the same.
+      return Effect.andThen(
+        Effect.ignoreCause(told, { log: "Error" }),
+        Effect.andThen(PubSub.publish(hub, transition), log(transition))
+      )
+    }),
     Effect.forkScoped({ startImmediately: true })
   )
   const scope = yield* Effect.scope

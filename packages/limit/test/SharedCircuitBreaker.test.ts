@@ -1,3 +1,4 @@
+import { PolicyEvent } from "@effect-resilience/kernel"
 import { CircuitBreaker } from "@effect-resilience/limit"
 import * as SharedCircuitBreaker from "@effect-resilience/limit/SharedCircuitBreaker"
 import { Backoff } from "@effect-resilience/retry"
@@ -57,6 +58,24 @@ describe("SharedCircuitBreaker", () => {
         ["Info", ["Circuit \"ledger\": Open to HalfOpen"]],
         ["Info", ["Circuit \"ledger\": HalfOpen to Closed"]]
       ])
+    }).pipe(Effect.provide(Store.layerStoreMemory())))
+
+  it.effect("tells each transition, though who heard of an earlier one threw", () =>
+    Effect.gen(function*() {
+      const told: Array<string> = []
+      const breaker = yield* SharedCircuitBreaker.make(options).pipe(
+        PolicyEvent.observe((event) => {
+          if (event._tag !== "Transitioned") return
+          told.push(event.to)
+          throw new Error("the log is full")
+        })
+      )
+      yield* Effect.exit(breaker.execute(failing))
+      yield* Effect.exit(breaker.execute(failing))
+      yield* TestClock.adjust("10 seconds")
+      yield* breaker.execute(Effect.void)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(told, ["Open", "HalfOpen", "Closed"])
     }).pipe(Effect.provide(Store.layerStoreMemory())))
 
   it.effect("opens longer each time in a row where told by a backoff", () =>
