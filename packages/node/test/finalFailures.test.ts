@@ -141,7 +141,10 @@ describe("what nothing mends", () => {
                 "1",
                 `-${version}`
               ])
-              server.stdout.once("data", () => resume(Effect.succeed(server)))
+              // What it says before is of its settings.
+              server.stdout.on("data", (text) => {
+                if (String(text).includes("ACCEPT")) resume(Effect.succeed(server))
+              })
             }),
             (server) => Effect.sync(() => server.kill())
           )

@@ -1,7 +1,7 @@
 /**
  * The unit tests in random orders: `npm run test:random -- [--runs 20] [--seed 1]`, each run with the next seed.
  *
- * A line for each run, and the names of what failed. `TEST_ORDER=SEED npx vitest run --config vitest.workspace.ts …` repeats an order.
+ * A line for each run, and what failed. `TEST_ORDER=SEED npx vitest run --config vitest.workspace.ts …` repeats an order.
  */
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
@@ -16,14 +16,19 @@ interface Report {
   readonly testResults: ReadonlyArray<{
     readonly name: string
     readonly status: string
-    readonly assertionResults: ReadonlyArray<{ readonly fullName: string; readonly status: string }>
+    readonly assertionResults: ReadonlyArray<{
+      readonly fullName: string
+      readonly status: string
+      readonly failureMessages: ReadonlyArray<string>
+    }>
   }>
 }
 
 const failuresIn = ({ testResults }: Report): ReadonlyArray<string> =>
   testResults.filter(({ status }) => status === "failed").flatMap(({ assertionResults, name }) => [
     `  ${name}`,
-    ...assertionResults.filter(({ status }) => status === "failed").map(({ fullName }) => `    ${fullName}`)
+    ...assertionResults.filter(({ status }) => status === "failed")
+      .map(({ failureMessages, fullName }) => `    ${fullName}\n${failureMessages.join("\n").slice(0, 2_000)}`)
   ])
 
 const { values } = parseArgs({
