@@ -11,11 +11,8 @@ import { Config, Console, Effect, Layer, Option } from "effect"
 import { ClusterWorkflowEngine } from "effect/cluster"
 import { program, worker } from "./durable-program.ts"
 
-// When a machine joins, the others finish what they are sending, for as long as this.
-const shardingConfig = { entityTerminationTimeout: "5 minutes" } as const
-
 const cluster = Layer.merge(
-  ClusterWorkflowEngine.layer.pipe(Layer.provide(NodeClusterSocket.layer({ storage: "sql", shardingConfig }))),
+  ClusterWorkflowEngine.layer.pipe(Layer.provide(NodeClusterSocket.layer({ storage: "sql" }))),
   SqlJournal.layer()
 ).pipe(Layer.provide(PgClient.layerConfig({ url: Config.Redacted("DATABASE_URL") })))
 

@@ -64,20 +64,20 @@ export const worker = Command.make(
         ),
         { startImmediately: true }
       )
-      const layer = Layer.unwrap(Effect.map(clusterStorage.lockLost(at), (lockLost) =>
+      const uploads = Effect.map(clusterStorage.lockLost(at), (lockLost) =>
         cluster.tables.layer(Effect.succeed(cluster.targetOf(target)), {
           concurrency,
           onUnknown: unknown,
           onChanged: changed,
-          around: (place, upload) =>
-            watch.around(place, upload, lockLost)
-        }))).pipe(
-          Layer.provide(watch.layer),
-          Layer.merge(
-            Layer.effectDiscard(clusterWorkers.report(cluster.formatAddress(at), concurrency, watch.work))
-          ),
-          Layer.provide(cluster.layer(at))
-        )
+          around: watch.around(lockLost)
+        }))
+      const layer = Layer.unwrap(uploads).pipe(
+        Layer.provide(watch.layer),
+        Layer.merge(
+          Layer.effectDiscard(clusterWorkers.report(cluster.formatAddress(at), concurrency, watch.work))
+        ),
+        Layer.provide(cluster.layer(at))
+      )
       const scope = yield* Scope.make()
       yield* Effect.gen(function*() {
         yield* Effect.mapError(Layer.buildWithScope(layer, scope), cluster.explain)
@@ -170,7 +170,7 @@ const watched = Effect.sync(() => {
      *
      * Also settles an upload that ends without a journal entry.
      */
-    around: <A, E, R>(place: string, upload: Effect.Effect<A, E, R>, lockLost: Effect.Effect<void>) =>
+    around: (lockLost: Effect.Effect<void>) => <A, E, R>(place: string, upload: Effect.Effect<A, E, R>) =>
       Effect.flatMap(
         Effect.forkChild(upload),
         (sending) =>
