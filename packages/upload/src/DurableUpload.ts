@@ -21,7 +21,7 @@
  *
  * When a runner joins a cluster, shards move to it. The engine gives what runs there its `entityTerminationTimeout` (15
  * seconds by default), then interrupts it: an addition that is being sent is in doubt. So let that be longer than an upload
- * takes. A place with several items waits for all of it before it moves.
+ * takes. A place with several items moves only when that time is over.
  *
  * **Example** (The engine in memory)
  *

@@ -185,7 +185,6 @@ class Call<A, E, R, Full> extends Effectable.Class<A, E | Full, R> implements Wa
     this.resume?.(this.self)
   }
 
-  // What it does next it does later: it may come again, and the queue is about to let another one wait.
   stop(reason: Reason) {
     this.resume?.(Effect.andThen(Effect.yieldNow, this.permits.rejection(reason)))
   }

@@ -43,6 +43,7 @@ export interface Waiter {
   /** Until when it must begin, if it has a deadline. */
   deadlineAt: number | undefined
   go(): void
+  /** Rejects it. Its caller goes on later: it may come again at once, while the queue is about to let another call wait. */
   stop(reason: Reason): void
 }
 

@@ -44,8 +44,7 @@ export class WaitingCall<A, E, R, Full> implements Waiter {
     this.resume?.(this.self)
   }
 
-  // Counted where the call fails: an interruption can still come first. What it does next it does later: it may come again, and the
-  // queue is about to let another one wait.
+  // Counted where the call fails: an interruption can still come first.
   stop(reason: Reason) {
     this.resume?.(Effect.flatMap(Effect.yieldNow, () => this.host.reject(this.fiber, reason)))
   }
