@@ -318,10 +318,7 @@ for (const [name, transport] of [["fetch", undefined], ["undici", NodeHttpClient
 
     it.live("an abort throws its reason: before the call, before the response, and in the body", () =>
       Effect.gen(function*() {
-        let open = 0
         const origin = yield* serve((request, response) => {
-          open++
-          response.on("close", () => open--)
           if (request.url === "/body") response.writeHead(200).write("beginning")
         })
         const fetch = yield* fetchOf(origin, {}, transport)
