@@ -137,11 +137,11 @@ describe("HttpRetry with retryWhen", () => {
         const previous = closed
         closed = once(response, "close")
         requests++
-        const answer = requests < 3
+        const respond = requests < 3
           // The body of a 202 never ends by itself.
           ? () => response.writeHead(202).write("pending")
           : () => response.writeHead(200).end("done")
-        void previous.then(answer)
+        void previous.then(respond)
       })
       const client = HttpRetry.retry(
         ErrorMapping.mapErrors(yield* HttpClient.HttpClient),
