@@ -338,7 +338,7 @@ class Cache {
   readonly #wait = Effect.callback<Token, AuthError.AuthError>((resume) => {
     if (this.#closed) return resume(Effect.interrupt)
     const kept = this.#kept
-    if (kept !== undefined && this.#flight === undefined && this.#nowMillis() < kept.until) return resume(kept.exit)
+    if (kept !== undefined && this.#nowMillis() < kept.until) return resume(kept.exit)
     const flight = this.#flight ?? this.#begin(false, new Set([resume]))
     flight.waiters.add(resume)
     return Effect.sync(() => {

@@ -4,7 +4,7 @@ import { Recovery } from "@effect-resilience/errors"
 import { ErrorMapping } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { type Duration, Effect, Exit, Fiber, Stream } from "effect"
-import { Headers, HttpBody, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
+import { Headers, HttpBody, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import * as fakes from "./fakes.ts"
 import * as simulation from "./simulation.ts"
@@ -131,16 +131,33 @@ describe("Authenticated", () => {
       assert.strictEqual(record.started, 3)
     }))
 
-  it.effect("neither logs in nor replays after a 403", () =>
+  it.effect("neither logs in nor replays after a failure that is no 401", () =>
     Effect.gen(function*() {
-      const { record, source } = fakes.login({ millis: 0 })
       const api = fakes.api({ accepts: () => true, respond: () => new Response("{}", { status: 403 }) })
-      const cache = yield* TokenCache.make(source)
-      const client = Authenticated.withTokens(ErrorMapping.mapErrors(api.client), cache, options)
-      const error = yield* running(Effect.flip(client.get(`${base}/a`)))
-      assert.strictEqual(error._tag === "ApiError" ? error.reason._tag : error._tag, "Forbidden")
-      assert.strictEqual(record.started, 1)
-      assert.strictEqual(api.seen.length, 1)
+      const broken = HttpClient.make((request) =>
+        Effect.fail(
+          new HttpClientError.HttpClientError({
+            reason: new HttpClientError.TransportError({ request, cause: "reset" })
+          })
+        )
+      )
+      const failure = Effect.fnUntraced(function*<E>(api: HttpClient.HttpClient.With<E>) {
+        const { record, source } = fakes.login({ millis: 0 })
+        const client = Authenticated.withTokens(api, yield* TokenCache.make(source), options)
+        const error = yield* running(Effect.flip(client.get(`${base}/a`)))
+        assert.strictEqual(record.started, 1)
+        return error
+      })
+      const mapped = yield* failure(ErrorMapping.mapErrors(api.client))
+      assert.strictEqual(mapped._tag === "ApiError" ? mapped.reason._tag : mapped._tag, "Forbidden")
+      const status = yield* failure(HttpClient.filterStatusOk(api.client))
+      assert.strictEqual(status._tag === "HttpClientError" ? status.reason._tag : status._tag, "StatusCodeError")
+      assert.strictEqual(api.seen.length, 2)
+      const transport = yield* failure(broken)
+      assert.strictEqual(
+        transport._tag === "HttpClientError" ? transport.reason._tag : transport._tag,
+        "TransportError"
+      )
     }))
 
   it.effect("makes a bounded number of logins for an API that rejects every token", () =>
@@ -155,6 +172,8 @@ describe("Authenticated", () => {
         assert.strictEqual(reasonOf(error), "StillUnauthorized")
       }
       assert.strictEqual(record.started, 4)
+      // Where no login is made any more, the same token is not sent again either.
+      assert.strictEqual(api.seen.length, 3 * 2 + 17)
       yield* TestClock.adjust("1 minute")
       yield* running(Effect.flip(client.get(`${base}/a`)))
       assert.strictEqual(record.started, 5)

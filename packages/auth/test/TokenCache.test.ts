@@ -90,6 +90,24 @@ describe("TokenCache", () => {
       assert.strictEqual(yield* generationAfter(cache, 100), 3)
     }))
 
+  it.effect("refreshes a token from the millisecond at which its window begins, and has none from its last one on", () =>
+    Effect.gen(function*() {
+      const early = fakes.login({ millis: 0, life: 60 * minute })
+      const cache = yield* TokenCache.make(early.source, { jitter: 0 })
+      yield* generationAfter(cache, 0)
+      yield* TestClock.adjust(55 * minute - 1)
+      yield* cache.get
+      assert.strictEqual(early.record.started, 1)
+      yield* TestClock.adjust(1)
+      yield* cache.get
+      assert.strictEqual(early.record.started, 2)
+
+      const late = yield* TokenCache.make(fakes.login({ life: 60 * minute }).source, { refreshBefore: 0 })
+      yield* generationAfter(late, 30)
+      yield* TestClock.adjust(60 * minute)
+      assert.strictEqual(yield* generationAfter(late, 30), 2)
+    }))
+
   it.effect("delays refreshes at random, by a part of the window", () =>
     Effect.gen(function*() {
       const refreshedAt: Array<number> = []

@@ -137,11 +137,13 @@ describe("HttpRetry with retryWhen", () => {
         const previous = closed
         closed = once(response, "close")
         requests++
-        const respond = requests < 3
+        const isLast = requests === 3
+        void previous.then(() => {
+          response.writeHead(isLast ? 200 : 202)
           // The body of a 202 never ends by itself.
-          ? () => response.writeHead(202).write("pending")
-          : () => response.writeHead(200).end("done")
-        void previous.then(respond)
+          if (isLast) response.end("done")
+          else response.write("pending")
+        })
       })
       const client = HttpRetry.retry(
         ErrorMapping.mapErrors(yield* HttpClient.HttpClient),
