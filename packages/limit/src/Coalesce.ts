@@ -130,7 +130,7 @@ export const make = <A, E = never>(options: Options = {}): Effect.Effect<Coalesc
             const call = shared.get(key) ??
               start(key, Effect.runForkWith(context)(Effect.interruptible(Deadline.withoutDeadline(self))))
             call.waiting++
-            return Effect.onExitPrimitive(restore(Fiber.join(call.fiber)), () => leave(key, call), true)
+            return Effect.onExitPrimitive(restore(Fiber.join(call.fiber)), () => leave(key, call))
           })
         )
     }

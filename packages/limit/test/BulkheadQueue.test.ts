@@ -230,6 +230,22 @@ describe("the queue of a bulkhead", () => {
       assert.strictEqual(patient.pollUnsafe()?._tag, "Success")
     }))
 
+  it.effect("knows the pace of a queue that has stood for long", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      const bulkhead = yield* Bulkhead.make({ permits: 1, queue: 1_000 })
+      const call = bulkhead.execute(Effect.sleep("10 millis"))
+      for (let i = 0; i < 600; i++) yield* Effect.forkChild(call, { startImmediately: true })
+      for (const _ of [1, 2, 3, 4, 5]) {
+        yield* TestClock.adjust("1 second")
+        const { waiting } = yield* bulkhead.snapshot
+        const hurried = yield* Effect.flip(Deadline.withDeadline(call, 9 * waiting))
+        assert.isTrue(hurried._tag === "BulkheadFull" && hurried.reason === "Deadline")
+        yield* Effect.forkChild(Deadline.withDeadline(call, 12 * waiting), { startImmediately: true })
+        assert.strictEqual((yield* bulkhead.snapshot).waiting, waiting + 1)
+      }
+    }))
+
   it.effect("lets a call wait that has a deadline, while the queue has no pace", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("1 hour")

@@ -94,11 +94,11 @@ export class Adaptive<Full> extends WaitQueue {
     return Effect.uninterruptibleMask((restore) =>
       Effect.withFiber((fiber): Effect.Effect<A, E | Full, R> => {
         const admission = this.admitUnsafe(fiber)
-        if (admission !== undefined) return Effect.onExitPrimitive(restore(self), admission, true)
+        if (admission !== undefined) return Effect.onExitPrimitive(restore(self), admission)
         const objection = this.objection(1, fiber)
         if (objection !== undefined) return this.reject(fiber, objection)
         const call = new WaitingCall(this, fiber, self, undefined)
-        return Effect.onExitPrimitive(restore(this.await(call)), (exit) => this.leave(call, exit), true)
+        return Effect.onExitPrimitive(restore(this.await(call)), (exit) => this.leave(call, exit))
       })
     )
   }

@@ -347,7 +347,7 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
         // The fiber may have yielded since `enter` looked.
         const decision = this.#decide(fiber)
         if (!("admission" in decision)) return decision
-        return Effect.andThen(decision.announced, Effect.onExitPrimitive(restore(self), decision.admission, true))
+        return Effect.andThen(decision.announced, Effect.onExitPrimitive(restore(self), decision.admission))
       })
     )
   }
