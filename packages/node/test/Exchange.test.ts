@@ -79,6 +79,33 @@ describe("an exchange", () => {
         })
     ))
 
+  it.live("reads on in a response as soon as the next one has come, which happens inside of undici's parser", () =>
+    talking(
+      (request, response) => {
+        if (request.url === "/large") return void response.end(Buffer.alloc(1_000_000))
+        // By then what is read ahead of the large one has arrived, and undici has stopped reading it.
+        let turns = 200
+        const wait = (): unknown => turns-- > 0 ? setImmediate(wait) : response.end("next")
+        wait()
+      },
+      (url) =>
+        Effect.gen(function*() {
+          for (
+            const read of [
+              ({ arrayBuffer }: HttpClientResponse.HttpClientResponse) =>
+                Effect.map(arrayBuffer, (all) => all.byteLength),
+              ({ stream }: HttpClientResponse.HttpClientResponse) =>
+                Stream.runFold(stream, () => 0, (size, chunk) => size + chunk.length)
+            ]
+          ) {
+            const large = yield* HttpClient.get(`${url}/large`)
+            const next = yield* HttpClient.get(`${url}/next`)
+            assert.strictEqual(yield* read(large), 1_000_000)
+            assert.strictEqual(yield* next.text, "next")
+          }
+        })
+    ))
+
   it.live("reads forms", () =>
     talking(
       (request, response) => {

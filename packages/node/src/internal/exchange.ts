@@ -257,7 +257,7 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
       if (this.over) {
         return this.failure === undefined ? Effect.succeed(this.joined()) : Effect.fail(onFailure(this.failure))
       }
-      this.controller?.resume()
+      this.goOn()
       return Effect.andThen(this.news(), whole)
     })
     return whole
@@ -277,7 +277,7 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
         if (this.reading === "stream" && Arr.isArrayNonEmpty(chunks)) {
           this.chunks = []
           this.size = 0
-          this.controller?.resume()
+          this.goOn()
           return Effect.succeed(chunks)
         }
         if (!this.over) return Effect.andThen(this.news(), next)
@@ -287,6 +287,11 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     })
   }
 
+  // Later: who reads may run inside the parser of another connection, which has just told of a response, and undici has one at a time.
+  private goOn(): void {
+    const { controller } = this
+    if (controller?.paused === true) queueMicrotask(() => controller.resume())
+  }
   private news(): Effect.Effect<void> {
     return Effect.callback((resume) => {
       this.waiting.push(() => resume(Effect.void))
