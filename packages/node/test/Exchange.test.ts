@@ -1,7 +1,7 @@
 import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import * as Connections from "@effect-resilience/node/Connections"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Random, Scope, Stream } from "effect"
 import { Cookies, HttpBody, HttpClient, HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import * as diagnostics from "node:diagnostics_channel"
 import { once } from "node:events"
@@ -104,6 +104,40 @@ describe("an exchange", () => {
             assert.strictEqual(yield* next.text, "next")
           }
         })
+    ))
+
+  it.live("gives each reader all bytes, whatever is begun, read and left in between", () =>
+    talking(
+      (request, response) => response.end(Buffer.alloc(Number(request.url?.slice(1)))),
+      (url) => {
+        const program = Effect.gen(function*() {
+          const held: Array<{ readonly size: number; readonly response: HttpClientResponse.HttpClientResponse }> = []
+          for (let step = 0; step < 40; step++) {
+            // More would wait for a connection.
+            const next = held.length < 4 ? yield* Random.nextIntBetween(0, 6) : yield* Random.nextIntBetween(3, 6)
+            if (next < 3) {
+              const size = [10, 70_000, 400_000][next] ?? 0
+              held.push({ size, response: yield* HttpClient.get(`${url}/${size}`) })
+              continue
+            }
+            const [chosen] = held.splice(yield* Random.nextIntBetween(0, Math.max(1, held.length)), 1)
+            if (chosen === undefined) continue
+            const { response: { arrayBuffer, stream }, size } = chosen
+            if (next === 3) {
+              yield* Effect.forkChild(arrayBuffer, { startImmediately: true }).pipe(Effect.flatMap(Fiber.interrupt))
+            } else if (next === 4) assert.strictEqual((yield* arrayBuffer).byteLength, size)
+            else {
+              const read = yield* Stream.runFold(stream, () => 0, (sum, { length }) => sum + length)
+              assert.strictEqual(read, size)
+            }
+          }
+          yield* Effect.forEach(held, ({ response: { arrayBuffer } }) => arrayBuffer)
+        })
+        return Effect.forEach(Array.from({ length: 5 }, (_, seed) => seed), (seed) =>
+          Effect.catchCause(Random.withSeed(program, seed), (cause) =>
+            Effect.die(`seed ${seed}: ${Cause.pretty(cause)}`)))
+      },
+      { connections: 4 }
     ))
 
   it.live("reads forms", () =>
