@@ -287,7 +287,7 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     })
   }
 
-  // Later: who reads may run inside the parser of another connection, which has just told of a response, and undici has one at a time.
+  // Later: a reader may go on inside of the parser that has just told of another response. undici lets no second parser run meanwhile.
   private goOn(): void {
     const { controller } = this
     if (controller?.paused === true) queueMicrotask(() => controller.resume())
