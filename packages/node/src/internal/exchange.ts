@@ -1,4 +1,4 @@
-import * as Transport from "@effect-resilience/errors/Transport"
+import type * as Transport from "@effect-resilience/errors/Transport"
 import * as SendProgress from "@effect-resilience/http/SendProgress"
 import * as Direct from "@effect-resilience/kernel/Direct"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
@@ -19,10 +19,10 @@ import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import { AsyncResource } from "node:async_hooks"
-import { constants } from "node:http2"
 import type { Readable } from "node:stream"
 import * as Connector from "./connector.ts"
 import { singleTraceHeaders } from "./instrumentation.ts"
+import { notTransmitted } from "./notTransmitted.ts"
 import * as PoolWatch from "./poolWatch.ts"
 import { type Body, PlainResponse, type RawHeaders } from "./response.ts"
 import type * as Routes from "./routes.ts"
@@ -319,22 +319,13 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     queueMicrotask(() => {
       this.wake()
       if (told) return
-      const reason = new NotTransmitted({ request, cause: failure }, this.transmissionOf(failure))
-      this.tell(Exit.fail(new HttpClientError.HttpClientError({ reason })))
+      this.tell(Exit.fail(notTransmitted(request, failure, this.reached)))
     })
   }
   protected tell(exit: ResponseExit): void {
     const { resume } = this
     this.resume = undefined
     resume?.(exit)
-  }
-  private transmissionOf(cause: unknown): Transport.Transmission {
-    const { reached, request: { body } } = this
-    if (!(cause instanceof Error)) return { reached }
-    if (body instanceof StreamedBody && cause === body.taken.failure) return { reached, kind: "body" }
-    if (isUnprocessed(cause)) return { reached, kind: "unprocessed" }
-    const header = reached === "nothing" ? /^invalid (\S+) header$/.exec(cause.message)?.[1] : undefined
-    return { reached, detail: header }
   }
   // What was read from the socket at once is given at once, however many pieces it has.
   private wakeSoon(): void {
@@ -385,20 +376,6 @@ class DirectExchange extends Exchange implements Direct.Running<HttpClientRespon
 
 // As Effect's client does with its own.
 const forgotten = new FinalizationRegistry<Exchange>((exchange) => exchange.abort())
-
-class NotTransmitted extends HttpClientError.TransportError {
-  readonly [Transport.TransmissionId]: Transport.Transmission
-  constructor(fields: { readonly request: Request; readonly cause: unknown }, transmission: Transport.Transmission) {
-    super(fields)
-    this[Transport.TransmissionId] = transmission
-  }
-}
-
-// GOAWAY names the last stream that was processed, and undici fails those above it so. REFUSED_STREAM promises the same for
-// one, and a HEADERS frame (type 1) that could not be sent was never seen.
-const isUnprocessed = (error: Error): boolean =>
-  /^HTTP\/2: "(?:GOAWAY" frame received|frameError" received - type 1,)/.test(error.message) ||
-  ("http2ErrorCode" in error && error.http2ErrorCode === constants.NGHTTP2_REFUSED_STREAM)
 
 type ResponseExit = Exit.Exit<HttpClientResponse.HttpClientResponse, Failure>
 
