@@ -160,30 +160,37 @@ describe("Connections", () => {
     })
   }
 
-  it.live("takes the connection of a response that is not read if another request waits for one", () =>
-    Effect.gen(function*() {
-      let opened = 0
-      const server = Http.createServer((_, response) => response.end(Buffer.alloc(1_000_000)))
-      server.on("connection", () => opened++)
-      const url = `http://127.0.0.1:${yield* listen(server)}/`
-      const client = yield* HttpClient.HttpClient
-      const unread = [yield* client.get(url), yield* client.get(url)]
-      const third = yield* client.get(url)
-      assert.strictEqual(opened, 3)
-      // Whichever has filled first what is read ahead: it takes one of them, and leaves the other.
-      const [kept, taken] = yield* Effect.partition(
-        unread,
-        (response) =>
-          Effect.mapBoth(response.arrayBuffer, { onSuccess: ({ byteLength }) => byteLength, onFailure: () => response })
-      )
-      assert.deepStrictEqual(kept, [1_000_000])
-      const [failure] = yield* Effect.forEach(taken, ({ arrayBuffer }) => Effect.flip(arrayBuffer))
-      assert.match(String(failure?.reason.cause), /was not read/)
-      const late = yield* Effect.flip(Effect.forEach(taken, (response) => ResponseBody.json(response, Schema.Unknown)))
-      assert.include(late.message, "read or cancel each response's body")
-      assert.isFalse(NotAsked.isNotAsked(late))
-      assert.strictEqual((yield* third.arrayBuffer).byteLength, 1_000_000)
-    }).pipe(Effect.provide(Connections.layer({ connections: 2 })), Effect.scoped))
+  for (const http2 of [false, true]) {
+    it.live(`takes the connection of a response that is not read if another request waits for one (http2: ${http2})`, () =>
+      Effect.gen(function*() {
+        let opened = 0
+        const server = Http.createServer((_, response) => response.end(Buffer.alloc(1_000_000)))
+        server.on("connection", () => opened++)
+        const url = `http://127.0.0.1:${yield* listen(server)}/`
+        const client = yield* HttpClient.HttpClient
+        const unread = [yield* client.get(url), yield* client.get(url)]
+        const third = yield* client.get(url)
+        assert.strictEqual(opened, 3)
+        // Whichever has filled first what is read ahead: it takes one of them, and leaves the other.
+        const [kept, taken] = yield* Effect.partition(
+          unread,
+          (response) =>
+            Effect.mapBoth(response.arrayBuffer, {
+              onSuccess: ({ byteLength }) => byteLength,
+              onFailure: () => response
+            })
+        )
+        assert.deepStrictEqual(kept, [1_000_000])
+        const [failure] = yield* Effect.forEach(taken, ({ arrayBuffer }) => Effect.flip(arrayBuffer))
+        assert.match(String(failure?.reason.cause), /was not read/)
+        const late = yield* Effect.flip(
+          Effect.forEach(taken, (response) => ResponseBody.json(response, Schema.Unknown))
+        )
+        assert.include(late.message, "read or cancel each response's body")
+        assert.isFalse(NotAsked.isNotAsked(late))
+        assert.strictEqual((yield* third.arrayBuffer).byteLength, 1_000_000)
+      }).pipe(Effect.provide(Connections.layer({ connections: 2, http2 })), Effect.scoped))
+  }
 
   it.live("does so for requests to several servers, which share the connections to their proxy", () =>
     Effect.gen(function*() {

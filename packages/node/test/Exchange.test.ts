@@ -1,4 +1,7 @@
+import { RawHttp } from "@effect-resilience/chaos"
 import * as LocalServer from "@effect-resilience/chaos/LocalServer"
+import * as RawServer from "@effect-resilience/chaos/RawServer"
+import * as Transport from "@effect-resilience/errors/Transport"
 import * as Connections from "@effect-resilience/node/Connections"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Random, Scope, Stream } from "effect"
@@ -326,6 +329,19 @@ describe("an exchange", () => {
         })
     )
   })
+
+  it.live("fails if the connection is reset during a response that lasts until its end", () =>
+    Effect.gen(function*() {
+      const { url } = yield* RawServer.make((connection) =>
+        connection.receive.pipe(
+          Effect.andThen(connection.send(RawHttp.response({ contentLength: "none", body: "x".repeat(300_000) }))),
+          Effect.andThen(connection.reset)
+        )
+      )
+      const response = yield* HttpClient.get(url)
+      const failure = yield* Effect.flip(Effect.map(response.arrayBuffer, ({ byteLength }) => byteLength))
+      assert.strictEqual(Transport.diagnose(failure.reason.cause).kind, "reset")
+    }).pipe(Effect.provide(Connections.layer()), Effect.scoped))
 
   it.live("gives the connection up when the response can no longer be read", () => {
     let closed: Promise<unknown> | undefined

@@ -12,6 +12,7 @@ import dns from "node:dns"
 import * as fs from "node:fs"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
+import * as Https from "node:https"
 import * as Net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -82,6 +83,22 @@ describe("what nothing mends", () => {
       assert.strictEqual(asked, 1)
       assert.deepStrictEqual(failure, { attempts: 1, recovery: "Authorize", reason: "TransportFailure" })
       assert.include(message, `the proxy 127.0.0.1:${port} rejected`)
+    }).pipe(Effect.scoped))
+
+  it.live("leaves it to the caller what a server says with 407 through a tunnel, which its proxy cannot say", () =>
+    Effect.gen(function*() {
+      const origin = yield* listen(Https.createServer({ cert: certificate, key }, (_, response) => {
+        response.writeHead(407).end()
+      }))
+      const proxy = Http.createServer().on("connect", (_, socket: Net.Socket) => {
+        const server = Net.connect(origin, "127.0.0.1", () => socket.write("HTTP/1.1 200 OK\r\n\r\n"))
+        socket.on("error", () => {}).pipe(server.on("error", () => {})).pipe(socket)
+      })
+      const https = Redacted.make(`http://127.0.0.1:${yield* listen(proxy)}`)
+      const { status } = yield* HttpClient.post(`https://127.0.0.1:${origin}/`).pipe(
+        Effect.provide(Connections.layer({ ca: [certificate], proxy: { https } }))
+      )
+      assert.strictEqual(status, 407)
     }).pipe(Effect.scoped))
 
   it.live("distinguishes a proxy that is away from a server that is", () =>

@@ -117,13 +117,6 @@ const timed = (
   make(controller.signal)(target, settle)
 }
 
-// An interrupted stream of HTTP/2 can be closed and not yet destroyed, and then undici 8.12 has no listener at it (`client-h2.js`, all its
-// sinks ask `!stream.closed`): the error with which a pool is destroyed would end the process. Its requests have ended by then.
-const closeQuietly = (socket: Socket): void => {
-  const destroy = socket.destroy.bind(socket)
-  socket.destroy = (error) => destroy(error instanceof errors.ClientDestroyedError ? undefined : error)
-}
-
 const untimed = ({ http2, tls }: Options) => {
   const connect = undiciConnector({
     ...tls,
@@ -138,7 +131,7 @@ const untimed = ({ http2, tls }: Options) => {
       if (error === null) {
         // A TLS alert does not end the socket, and undici would only report the end that follows.
         if (target.protocol === "https:") socket.on("error", (alert: Error) => socket.destroy(alert))
-        if (http2) closeQuietly(socket)
+        socket.on("error", neverAnEnd)
         return callback(null, socket)
       }
       const known = Predicate.hasProperty(error, Transport.TransmissionId)
@@ -149,6 +142,11 @@ const untimed = ({ http2, tls }: Options) => {
       if (connecting instanceof Socket) connecting.destroy()
     })
   }
+}
+
+// undici takes this code for the end of a response that lasts until its connection ends (`client-h1.js`).
+const neverAnEnd = (error: NodeJS.ErrnoException): void => {
+  if (error.code === "ECONNRESET") error.code = "ECONNABORTED"
 }
 
 // An error of the system names its call. Of the others, a broken connection may last the next time, but a rejected certificate

@@ -21,6 +21,7 @@ import * as Result from "effect/Result"
 import { AsyncResource } from "node:async_hooks"
 import type { Readable } from "node:stream"
 import * as Connector from "./connector.ts"
+import type * as Http2Streams from "./http2Streams.ts"
 import { singleTraceHeaders } from "./instrumentation.ts"
 import { notTransmitted } from "./notTransmitted.ts"
 import * as PoolWatch from "./poolWatch.ts"
@@ -60,7 +61,7 @@ const formOf = (form: globalThis.FormData): FormData => {
  * hack: exchange
  */
 export const make = (routes: Routes.Routes, options: PoolWatch.Options): Sender => {
-  const surroundings = { routes, watch: new PoolWatch.PoolWatch(options), http2: options.http2 }
+  const surroundings = { routes, watch: new PoolWatch.PoolWatch(options) }
   const client = HttpClient.make((request, url, signal, fiber) =>
     Effect.callback<HttpClientResponse.HttpClientResponse, Failure>((resume) => {
       const exchange = new Exchange(request, url, surroundings)
@@ -93,7 +94,6 @@ export interface Sender {
 interface Surroundings {
   readonly routes: Routes.Routes
   readonly watch: PoolWatch.PoolWatch
-  readonly http2: boolean
 }
 
 /** In bytes: how much of a response is read before it is asked for. */
@@ -104,7 +104,7 @@ const ahead = 65_536
  * bytes until they are read. It holds no reference to the response, so that a response which is forgotten unread can be collected;
  * Effect's client then aborts the request.
  */
-class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
+class Exchange implements Http2Streams.Owner, PoolWatch.Watched, Body {
   private readonly request: Request
   private readonly url: URL
   private signal: AbortSignal | undefined = undefined
@@ -121,6 +121,7 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
   private failure: unknown = undefined
   private readonly surroundings: Surroundings
   private started = false
+  private http2 = false
   private bytesSent = 0
   private sent = false
   since: number
@@ -173,7 +174,7 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     if (this.over) return
     const { controller } = this
     this.end(reason)
-    controller?.abort(reason)
+    if (controller !== undefined) giveUp(controller)
   }
 
   get pool(): string {
@@ -189,7 +190,7 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     const { body } = this.request
     if (!this.started) return "nothing"
     if (this.sent || body._tag === "Empty" || body._tag === "Uint8Array") return "all"
-    const { http2 } = this.surroundings
+    const { http2 } = this
     if (!(body instanceof StreamedBody)) return http2 ? "all" : this.bytesSent === 0 ? "connected" : "partOfBody"
     const { bytes, ended } = http2 ? body.taken : { bytes: this.bytesSent, ended: false }
     if (ended || (bytes > 0 && body.contentLength !== undefined && bytes >= body.contentLength)) return "all"
@@ -198,7 +199,7 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
   }
 
   isUnreadSince(look: number): boolean {
-    return this.reading === "nothing" && this.size >= ahead && this.since <= look
+    return !this.http2 && this.reading === "nothing" && this.size >= ahead && this.since <= look
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -207,8 +208,16 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     this.controller = controller
     // A second start is one that the peer of an HTTP/2 connection has said not to have processed.
     this.started = true
+    this.http2 = false
     this.sent = false
     this.bytesSent = 0
+  }
+  onStream(): void {
+    this.http2 = true
+  }
+  onStreamRejected(): void {
+    this.started = false
+    this.since = this.surroundings.watch.now
   }
   onBodySent(chunk: Uint8Array): void {
     this.bytesSent += chunk.byteLength
@@ -222,7 +231,7 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     const proxy = status === 407 ? this.surroundings.routes.proxyOf(this.url) : undefined
     if (proxy !== undefined) {
       this.end(new Connector.ProxyRejected(proxy, status))
-      return controller.abort(new errors.RequestAbortedError())
+      return giveUp(controller)
     }
     this.told = true
     this.tell(Exit.succeed(new PlainResponse(this.request, this.url, status, headers, this)))
@@ -376,6 +385,10 @@ class DirectExchange extends Exchange implements Direct.Running<HttpClientRespon
 
 // As Effect's client does with its own.
 const forgotten = new FinalizationRegistry<Exchange>((exchange) => exchange.abort())
+
+// With any other error, undici may fail all requests that wait for the connection of one over HTTP/2 (`onError` of `client.js`).
+const giveUp = (controller: Dispatcher.DispatchController): void =>
+  controller.abort(new errors.InformationalError("the request was given up"))
 
 type ResponseExit = Exit.Exit<HttpClientResponse.HttpClientResponse, Failure>
 

@@ -19,7 +19,7 @@ export interface Watched {
   readonly reached: Transport.Reached
   /** The `now` at which it began to wait for a connection, then for its response to be read. */
   readonly since: number
-  /** Whether its response has filled what is read ahead, and nothing has read it since that look. */
+  /** Whether its response keeps a connection, has filled what is read ahead, and nothing has read it since that look. */
   isUnreadSince(look: number): boolean
   abort(reason: Error): void
 }
@@ -74,7 +74,6 @@ export class PoolWatch {
         request.abort(new NoConnection(http2 ? used === 0 : used < connections))
       }
     }
-    if (http2) return
     for (const [pool, used] of inUse) {
       let wanted = used < connections ? 0 : waiting.filter((request) => request.pool === pool).length
       if (wanted === 0) continue

@@ -20,7 +20,7 @@ export interface Options extends Omit<Connector.Options, "closing"> {
 /** The routes to a server: direct, or through a proxy. */
 export interface Routes {
   readonly dispatcher: Dispatcher
-  /** The host and port of the proxy for this address. */
+  /** The host and port of the proxy that reads requests to this address. */
   readonly proxyOf: (url: URL) => string | undefined
   /** Whose connections requests to this address share: the server's, or those of the proxy that reads them. */
   readonly poolOf: (url: URL) => string
@@ -29,9 +29,8 @@ export interface Routes {
 
 interface Route {
   readonly dispatcher: Dispatcher
-  readonly proxy: string | undefined
-  /** Absent where each server has connections of its own. */
-  readonly pool?: string
+  /** The proxy that reads the requests and responds itself. What goes through a tunnel is for the server alone. */
+  readonly reader?: URL
 }
 
 export const make = (options: Options): Routes => {
@@ -40,8 +39,7 @@ export const make = (options: Options): Routes => {
   const closing = new AbortController()
   const connect = { ...options, closing: closing.signal }
   const direct: Route = {
-    dispatcher: new Agent({ ...pool, allowH2, connect: Connector.direct(connect) }),
-    proxy: undefined
+    dispatcher: new Agent({ ...pool, allowH2, connect: Connector.direct(connect) })
   }
   const opened: Array<Dispatcher> = [direct.dispatcher]
   const open = <D extends Dispatcher>(dispatcher: D): D => {
@@ -55,9 +53,8 @@ export const make = (options: Options): Routes => {
     // Each tunnel keeps its connection to the proxy for itself.
     const proxy = { dispatcher: toProxy(url), origin: url.origin, name: url.host, headers: credentials(url) }
     const tunnel = Connector.through(proxy, connect)
-    return { dispatcher: open(new Agent({ ...pool, allowH2, connect: tunnel })), proxy: url.host }
+    return { dispatcher: open(new Agent({ ...pool, allowH2, connect: tunnel })) }
   }
-  // Without a tunnel: the proxy reads the request.
   const forwarded = (url: URL): Route => {
     const headers = credentials(url)
     const dispatcher = toProxy(url).compose((dispatch) => (request, handler) =>
@@ -68,7 +65,7 @@ export const make = (options: Options): Routes => {
         ...(url.protocol === "https:" && { servername: url.hostname })
       }, handler)
     )
-    return { dispatcher, proxy: url.host, pool: url.origin }
+    return { dispatcher, reader: url }
   }
 
   const http = proxy.http === undefined ? direct : forwarded(proxy.http)
@@ -85,8 +82,8 @@ export const make = (options: Options): Routes => {
       const { dispatcher } = routeOf(new URL(String(request.origin)))
       return dispatcher.dispatch({ ...request, headersTimeout, bodyTimeout }, overHttp2?.observe(handler) ?? handler)
     }),
-    proxyOf: (url) => routeOf(url).proxy,
-    poolOf: (url) => routeOf(url).pool ?? url.origin,
+    proxyOf: (url) => routeOf(url).reader?.host,
+    poolOf: (url) => routeOf(url).reader?.origin ?? url.origin,
     destroy: () => {
       const destroyed = Promise.all(opened.map((dispatcher) => dispatcher.destroy()))
       overHttp2?.fail()

@@ -1,4 +1,5 @@
 import { type Dispatcher, errors } from "@effect/platform-node/Undici"
+import * as Http2Streams from "./http2Streams.ts"
 
 type Handler = Dispatcher.DispatchHandler
 type Controller = Dispatcher.DispatchController
@@ -36,6 +37,7 @@ class Observed implements Handler {
     this.controller = controller
     this.running.add(this)
     this.handler.onRequestStart?.(controller, context)
+    Http2Streams.expect(this.handler)
   }
   onBodySent(chunk: Buffer): void {
     this.handler.onBodySent?.(chunk)

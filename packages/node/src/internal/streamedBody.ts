@@ -5,7 +5,6 @@ import * as Fiber from "effect/Fiber"
 import * as HttpBody from "effect/http/HttpBody"
 import * as Stream from "effect/Stream"
 import { Readable } from "node:stream"
-import * as Timers from "node:timers"
 
 /**
  * A streamed body for undici. It pulls a chunk when undici has room, which is when the socket has taken the previous one, and not
@@ -52,9 +51,7 @@ export const make = (body: HttpBody.Stream): Effect.Effect<StreamedBody> =>
         }
         const failure = exit._tag === "Failure" ? errorOf(exit.cause) : new errors.RequestContentLengthMismatchError()
         taken.failure = failure
-        // Later: if a body fails in the turn in which undici begins a stream of HTTP/2, Node.js 24.21 never leaves
-        // `nghttp2_session_mem_send`, and the process hangs.
-        Timers.setImmediate(() => readable.destroy(failure))
+        readable.destroy(failure)
       })
       return fiber
     }

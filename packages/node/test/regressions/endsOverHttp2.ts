@@ -1,4 +1,4 @@
-/** Sends bodies over HTTP/2 that fail or are interrupted at once, and prints what came of each. */
+/** Ends requests over HTTP/2 in every state, and prints what came of each. */
 import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import * as Connections from "@effect-resilience/node/Connections"
 import * as Effect from "effect/Effect"
@@ -11,32 +11,52 @@ import * as Http2 from "node:http2"
 import { certificate, key } from "../loopbackCertificate.ts"
 
 const server = Http2.createSecureServer({ cert: certificate, key }, (request, response) => {
-  request.on("end", () => response.end("ok"))
+  request.on("error", () => {})
+  if (request.url === "/early") return void response.write("half")
+  request.on("end", () => request.url === "/silent" || response.end("ok"))
   request.resume()
 })
+server.on("session", (session) => session.on("error", () => {}))
 
 const piece = Stream.make(new Uint8Array(10))
 const fails = Stream.fail("cannot be read")
+const pieceAndNoMore = HttpBody.stream(Stream.concat(piece, Stream.never))
+const small = HttpBody.uint8Array(new Uint8Array(10))
+const large = HttpBody.uint8Array(new Uint8Array(300_000))
 
 const program = Effect.gen(function*() {
   const { port } = yield* LocalServer.listen(server)
-  const send = (stream: Stream.Stream<Uint8Array, unknown>) =>
-    Effect.gen(function*() {
-      const client = yield* HttpClient.HttpClient
-      const request = HttpClientRequest.post(`https://127.0.0.1:${port}/`)
-      const response = yield* client.execute(HttpClientRequest.setBody(request, HttpBody.stream(stream)))
-      return yield* response.text
-    }).pipe(Effect.exit, Effect.map(({ _tag }) => _tag))
+  const respond = (path: string, body: HttpBody.HttpBody) =>
+    Effect.flatMap(
+      HttpClient.HttpClient,
+      (client) =>
+        client.execute(HttpClientRequest.setBody(HttpClientRequest.post(`https://127.0.0.1:${port}${path}`), body))
+    )
+  const send = (body: HttpBody.HttpBody, path = "/") =>
+    Effect.flatMap(respond(path, body), ({ text }) => text).pipe(Effect.exit, Effect.map(({ _tag }) => _tag))
   const connections = Connections.layer({ ca: [certificate], http2: true })
-  const alone = (stream: Stream.Stream<Uint8Array, unknown>) => Effect.provide(send(stream), connections)
-  const results = [yield* alone(fails), yield* alone(Stream.concat(piece, fails)), yield* alone(piece)]
-  return yield* Effect.gen(function*() {
-    for (let turns = 0; turns < 40; turns++) {
-      const call = yield* Effect.forkChild(send(Stream.concat(piece, Stream.never)))
+  const alone = (stream: Stream.Stream<Uint8Array, unknown>) =>
+    Effect.provide(send(HttpBody.stream(stream)), connections)
+  const interrupted = (body: HttpBody.HttpBody, turns: number) =>
+    Effect.gen(function*() {
+      const call = yield* Effect.forkChild(send(body, "/silent"))
       for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
       yield* Fiber.interrupt(call)
+    })
+  // The caller of a response goes on within nghttp2's callback, and gives it up there.
+  const givenUp = (body: HttpBody.HttpBody) =>
+    Effect.flatMap(respond("/early", body), ({ stream }) => Stream.runDrain(Stream.take(stream, 1)))
+
+  const results = [yield* alone(fails), yield* alone(Stream.concat(piece, fails)), yield* alone(piece)]
+  return yield* Effect.gen(function*() {
+    for (const body of [pieceAndNoMore, small, large]) {
+      for (let turns = 0; turns < 40; turns++) yield* interrupted(body, turns)
+      results.push(yield* send(small))
     }
-    return [...results, yield* send(fails), yield* send(piece)]
+    for (let calls = 0; calls < 10; calls++) {
+      yield* Effect.all([send(HttpBody.stream(fails)), givenUp(small), givenUp(large)], { concurrency: 3 })
+    }
+    return [...results, yield* send(HttpBody.stream(fails)), yield* send(HttpBody.stream(piece))]
   }).pipe(Effect.provide(connections))
 })
 
