@@ -55,7 +55,8 @@ export interface RawServer {
 }
 
 /**
- * Starts a server on a free port of 127.0.0.1. The end of its scope resets all connections.
+ * Starts a server on a port of 127.0.0.1 that is free and that no server of this process had before. The end of its scope resets all
+ * connections.
  *
  * @category constructors
  * @since 0.1.0

@@ -36,17 +36,32 @@ export const reset = (socket: Net.Socket): void => {
   else socket.resetAndDestroy()
 }
 
-/** Listens on a port of a loopback address, 0 for a free one, and returns the port. */
+/**
+ * Listens on a port of a loopback address, and returns the port. 0 is for a free one that no server of this process had before: a
+ * client may still keep a connection to that server, which breaks when it is used.
+ */
 export const listen = (server: Net.Server, host: string, port: number): Effect.Effect<number, NodeJS.ErrnoException> =>
   Effect.callback((resume) => {
     const failed = (error: NodeJS.ErrnoException) => resume(Effect.fail(error))
-    server.once("error", failed)
-    server.listen({ host, port }, () => {
-      server.off("error", failed)
+    const begin = () => server.listen({ host, port }, listening)
+    const listening = () => {
       const address = server.address()
-      resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : port))
-    })
+      const given = typeof address === "object" && address !== null ? address.port : port
+      if (port === 0 && had.has(given)) {
+        server.close()
+        return void begin()
+      }
+      had.add(given)
+      server.off("error", failed)
+      resume(Effect.succeed(given))
+    }
+    // Half of what systems give.
+    if (had.size > 14_000) had.clear()
+    server.once("error", failed)
+    begin()
   })
+
+const had = new Set<number>()
 
 /** Stops accepting connections. Open connections do not delay it. */
 export const stopListening = (server: Net.Server): Effect.Effect<void> =>
