@@ -340,7 +340,8 @@ describe("an exchange", () => {
       )
       const response = yield* HttpClient.get(url)
       const failure = yield* Effect.flip(Effect.map(response.arrayBuffer, ({ byteLength }) => byteLength))
-      assert.strictEqual(Transport.diagnose(failure.reason.cause).kind, "reset")
+      const { code, kind } = Transport.diagnose(failure.reason.cause)
+      assert.deepStrictEqual([kind, code], ["reset", "ECONNRESET"])
     }).pipe(Effect.provide(Connections.layer()), Effect.scoped))
 
   it.live("gives the connection up when the response can no longer be read", () => {

@@ -144,9 +144,14 @@ const untimed = ({ http2, tls }: Options) => {
   }
 }
 
-// undici takes this code for the end of a response that lasts until its connection ends (`client-h1.js`).
+// undici takes this code for the end of a response that lasts until its connection ends (`client-h1.js`). It listens after this, and
+// reports the error later.
 const neverAnEnd = (error: NodeJS.ErrnoException): void => {
-  if (error.code === "ECONNRESET") error.code = "ECONNABORTED"
+  if (error.code !== "ECONNRESET") return
+  error.code = "ECONNABORTED"
+  queueMicrotask(() => {
+    error.code = "ECONNRESET"
+  })
 }
 
 // An error of the system names its call. Of the others, a broken connection may last the next time, but a rejected certificate
