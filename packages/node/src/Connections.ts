@@ -43,6 +43,8 @@
  *   with `HttpClient.withScope`.
  * - HTTP/2 puts all requests on one connection, and each end of it (`GOAWAY`, which nginx sends every 1,000 requests) concerns
  *   all that are running. Streams that the server says not to have processed are retried; the outcome of others is unknown.
+ * - Over HTTP/2, a server that takes no more of a body stops the request, and `headersTimeout` does not end it while other requests of
+ *   the connection go on. Limit the time of the call.
  *
  * **Example** (A client with a company's CA and proxy)
  *

@@ -50,7 +50,9 @@ describe("streams of HTTP/2", () => {
           RawHttp2.reset(stream, Http2.constants[`NGHTTP2_${code}`])
         ]
         let last = false
-        const { url } = yield* LocalServer.listen(RawHttp2.server((stream) => Buffer.concat(parts(stream, last))))
+        const { url } = yield* LocalServer.listen(RawHttp2.server((stream, socket) => {
+          socket.write(Buffer.concat(parts(stream, last)))
+        }))
         yield* Effect.gen(function*() {
           assert.strictEqual((yield* Effect.flip(read(url))).reason._tag, "DecodeError")
           last = true
@@ -58,6 +60,24 @@ describe("streams of HTTP/2", () => {
         }).pipe(Effect.provide(connections()))
       }).pipe(Effect.scoped))
   }
+
+  it.live("that send a body lose nothing of the response", () =>
+    Effect.gen(function*() {
+      const { url } = yield* LocalServer.listen(RawHttp2.server((stream, socket) => {
+        // After what makes room for the next piece.
+        setTimeout(() => {
+          socket.write(Buffer.concat([RawHttp2.ok(stream), RawHttp2.data(stream, "done", true)]))
+        }, stream % 5)
+      }))
+      const piece = new Uint8Array(100)
+      const post = HttpClient.post(url, { body: HttpBody.stream(Stream.make(piece, piece)) })
+      const texts = yield* Effect.forEach(
+        Array.from({ length: 400 }),
+        () => Effect.flatMap(post, ({ text }) => text),
+        { concurrency: 20 }
+      ).pipe(Effect.provide(connections()))
+      assert.deepStrictEqual(texts.filter((text) => text !== "done"), [])
+    }).pipe(Effect.scoped))
 
   it.live("that the server rejects fail by themselves when they are given up", () =>
     Effect.gen(function*() {
@@ -93,20 +113,52 @@ describe("streams of HTTP/2", () => {
       assert.deepStrictEqual(others, ["done", "done"])
     }).pipe(Effect.scoped))
 
-  it.live("that the server rejects wait for another connection no longer than any request", () =>
+  const rejections: { readonly [how: string]: (stream: Http2.ServerHttp2Stream) => void } = {
+    "with GOAWAY": (stream) => stream.session?.goaway(0, 1),
+    "with REFUSED_STREAM": (stream) => {
+      stream.session?.settings({ maxConcurrentStreams: 1 })
+      stream.close(Http2.constants.NGHTTP2_REFUSED_STREAM)
+    }
+  }
+  for (const [how, reject] of Object.entries(rejections)) {
+    it.live(`that the server rejects ${how} wait for another one no longer than any request`, () =>
+      Effect.gen(function*() {
+        const port = yield* serve((stream, path) => {
+          if (path === "/rejected") return reject(stream)
+          stream.respond({ ":status": 200 })
+          stream.write("never ends")
+        })
+        const url = `https://127.0.0.1:${port}`
+        const failure = yield* Effect.gen(function*() {
+          const endless = yield* HttpClient.get(`${url}/endless`)
+          const failure = yield* Effect.flip(HttpClient.post(`${url}/rejected`, { body: HttpBody.text("order") }))
+          assert.strictEqual(yield* Stream.mkString(Stream.take(Stream.decodeText(endless.stream), 1)), "never ends")
+          return failure
+        }).pipe(Effect.provide(connections({ poolTimeout: "100 millis" })))
+        assert.deepStrictEqual(diagnosed(failure), { kind: "busy", reached: "nothing" })
+      }).pipe(Effect.scoped))
+  }
+
+  it.live("of other clients stay as they are, also if the body of a request begins one", () =>
     Effect.gen(function*() {
-      const port = yield* serve((stream, path) => {
-        if (path === "/rejected") return void stream.session?.goaway(0, 1)
-        stream.respond({ ":status": 200 })
-        stream.write("never ends")
+      const port = yield* serve((stream) => {
+        stream.resume()
+        ended(stream)
       })
       const url = `https://127.0.0.1:${port}`
-      const failure = yield* Effect.gen(function*() {
-        const endless = yield* HttpClient.get(`${url}/endless`)
-        const failure = yield* Effect.flip(HttpClient.post(`${url}/rejected`, { body: HttpBody.text("order") }))
-        assert.strictEqual(yield* Stream.mkString(Stream.take(Stream.decodeText(endless.stream), 1)), "never ends")
-        return failure
-      }).pipe(Effect.provide(connections({ poolTimeout: "100 millis" })))
-      assert.deepStrictEqual(diagnosed(failure), { kind: "busy", reached: "nothing" })
+      const session = yield* Effect.acquireRelease(
+        Effect.sync(() => Http2.connect(url, { ca: certificate })),
+        (session) => Effect.sync(() => session.destroy())
+      )
+      const others: Array<Http2.ClientHttp2Stream> = []
+      const body = HttpBody.stream(Stream.fromEffect(Effect.sync(() => {
+        others.push(session.request({ ":path": "/" }))
+        return new Uint8Array(10)
+      })))
+      yield* Effect.gen(function*() {
+        yield* read(url)
+        yield* Effect.flatMap(HttpClient.post(url, { body }), ({ text }) => text)
+      }).pipe(Effect.provide(connections()))
+      assert.deepStrictEqual(others.map((stream) => Object.hasOwn(stream, "close")), [false])
     }).pipe(Effect.scoped))
 })

@@ -10,21 +10,25 @@ const frame = (type: number, flags: number, stream: number, payload: Uint8Array 
   return Buffer.concat([head, payload])
 }
 
-const types = { data: 0, headers: 1, reset: 3, settings: 4 }
+const types = { data: 0, headers: 1, reset: 3, settings: 4, windowUpdate: 8 }
 const flags = { ack: 1, endStream: 1, endHeaders: 4 }
+
+const numbers = (...numbers: ReadonlyArray<number>) => {
+  const payload = Buffer.alloc(numbers.length * 4)
+  numbers.forEach((number, i) => payload.writeUInt32BE(number, i * 4))
+  return payload
+}
 
 /** `:status 200`, which is the eighth entry of HPACK's static table. */
 export const ok = (stream: number) => frame(types.headers, flags.endHeaders, stream, Buffer.from([0x88]))
 export const data = (stream: number, text: string, last: boolean) =>
   frame(types.data, last ? flags.endStream : 0, stream, Buffer.from(text))
-export const reset = (stream: number, code: number) => {
-  const payload = Buffer.alloc(4)
-  payload.writeUInt32BE(code)
-  return frame(types.reset, 0, stream, payload)
-}
+export const reset = (stream: number, code: number) => frame(types.reset, 0, stream, numbers(code))
+export const maxConcurrentStreams = (max: number) =>
+  frame(types.settings, 0, 0, Buffer.concat([Buffer.from([0, 3]), numbers(max)]))
 
-/** A server that sends frames for each request as they are, which Node's own does not: it ends a stream before it resets it. */
-export const server = (respond: (stream: number) => Uint8Array): Tls.Server =>
+/** A server that sends frames as they are, once it has read a request. Node's own sends others: it ends a stream before it resets it. */
+export const server = (respond: (stream: number, socket: Tls.TLSSocket) => void): Tls.Server =>
   Tls.createServer({ cert: certificate, key, ALPNProtocols: ["h2"] }, (socket) => {
     let received = Buffer.alloc(0)
     let at = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".length
@@ -33,13 +37,17 @@ export const server = (respond: (stream: number) => Uint8Array): Tls.Server =>
     socket.on("data", (bytes) => {
       received = Buffer.concat([received, bytes])
       while (received.length >= at + 9) {
-        const end = at + 9 + received.readUIntBE(at, 3)
-        if (received.length < end) return
+        const length = received.readUIntBE(at, 3)
+        if (received.length < at + 9 + length) return
         const type = received[at + 3]
-        const acknowledged = ((received[at + 4] ?? 0) & flags.ack) !== 0
-        if (type === types.settings && !acknowledged) socket.write(frame(types.settings, flags.ack, 0))
-        if (type === types.headers) socket.write(respond(received.readUInt32BE(at + 5)))
-        at = end
+        const flag = ((received[at + 4] ?? 0) & 1) !== 0
+        const stream = received.readUInt32BE(at + 5)
+        if (type === types.settings && !flag) socket.write(frame(types.settings, flags.ack, 0))
+        if (type === types.data && length > 0) {
+          for (const window of [0, stream]) socket.write(frame(types.windowUpdate, 0, window, numbers(length)))
+        }
+        if ((type === types.headers || type === types.data) && flag) respond(stream, socket)
+        at += 9 + length
       }
     })
   })

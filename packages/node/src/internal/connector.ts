@@ -9,6 +9,7 @@ import * as Predicate from "effect/Predicate"
 import { Socket } from "node:net"
 import * as Timers from "node:timers"
 import type { SecureContextOptions } from "node:tls"
+import * as Http2Streams from "./http2Streams.ts"
 
 type Connector = buildConnector.connector
 
@@ -132,6 +133,7 @@ const untimed = ({ http2, tls }: Options) => {
         // A TLS alert does not end the socket, and undici would only report the end that follows.
         if (target.protocol === "https:") socket.on("error", (alert: Error) => socket.destroy(alert))
         socket.on("error", neverAnEnd)
+        if (http2) Http2Streams.mendOver(socket)
         return callback(null, socket)
       }
       const known = Predicate.hasProperty(error, Transport.TransmissionId)

@@ -61,7 +61,7 @@ const formOf = (form: globalThis.FormData): FormData => {
  * hack: exchange
  */
 export const make = (routes: Routes.Routes, options: PoolWatch.Options): Sender => {
-  const surroundings = { routes, watch: new PoolWatch.PoolWatch(options) }
+  const surroundings = { routes, watch: new PoolWatch.PoolWatch(options), http2: options.http2 }
   const client = HttpClient.make((request, url, signal, fiber) =>
     Effect.callback<HttpClientResponse.HttpClientResponse, Failure>((resume) => {
       const exchange = new Exchange(request, url, surroundings)
@@ -94,6 +94,8 @@ export interface Sender {
 interface Surroundings {
   readonly routes: Routes.Routes
   readonly watch: PoolWatch.PoolWatch
+  /** Whether a connection may speak HTTP/2. */
+  readonly http2: boolean
 }
 
 /** In bytes: how much of a response is read before it is asked for. */
@@ -121,7 +123,7 @@ class Exchange implements Http2Streams.Owner, PoolWatch.Watched, Body {
   private failure: unknown = undefined
   private readonly surroundings: Surroundings
   private started = false
-  private http2 = false
+  private hasStream = false
   private bytesSent = 0
   private sent = false
   since: number
@@ -190,7 +192,7 @@ class Exchange implements Http2Streams.Owner, PoolWatch.Watched, Body {
     const { body } = this.request
     if (!this.started) return "nothing"
     if (this.sent || body._tag === "Empty" || body._tag === "Uint8Array") return "all"
-    const { http2 } = this
+    const { http2 } = this.surroundings
     if (!(body instanceof StreamedBody)) return http2 ? "all" : this.bytesSent === 0 ? "connected" : "partOfBody"
     const { bytes, ended } = http2 ? body.taken : { bytes: this.bytesSent, ended: false }
     if (ended || (bytes > 0 && body.contentLength !== undefined && bytes >= body.contentLength)) return "all"
@@ -199,7 +201,7 @@ class Exchange implements Http2Streams.Owner, PoolWatch.Watched, Body {
   }
 
   isUnreadSince(look: number): boolean {
-    return !this.http2 && this.reading === "nothing" && this.size >= ahead && this.since <= look
+    return !this.hasStream && this.reading === "nothing" && this.size >= ahead && this.since <= look
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -208,12 +210,12 @@ class Exchange implements Http2Streams.Owner, PoolWatch.Watched, Body {
     this.controller = controller
     // A second start is one that the peer of an HTTP/2 connection has said not to have processed.
     this.started = true
-    this.http2 = false
+    this.hasStream = false
     this.sent = false
     this.bytesSent = 0
   }
   onStream(): void {
-    this.http2 = true
+    this.hasStream = true
   }
   onStreamRejected(): void {
     this.started = false

@@ -2,6 +2,7 @@ import type { Dispatcher } from "@effect/platform-node/Undici"
 import * as Predicate from "effect/Predicate"
 import { channel } from "node:diagnostics_channel"
 import { type ClientHttp2Stream, constants } from "node:http2"
+import type { Socket } from "node:net"
 import { Duplex } from "node:stream"
 import * as Timers from "node:timers"
 
@@ -12,34 +13,39 @@ export interface Owner extends Dispatcher.DispatchHandler {
   onStreamRejected?(): void
 }
 
-/**
- * Mends the stream of a request that starts now. Where the connection speaks HTTP/2, undici creates it before it returns to the event
- * loop.
- */
-export const expect = (owner: Owner): void => {
-  if (!listening) {
-    listening = true
-    created.subscribe((message) => {
-      const owner = expecting
-      const stream = Predicate.hasProperty(message, "stream") ? message.stream : undefined
-      if (owner === undefined || !isStream(stream)) return
-      expecting = undefined
+/** Mends the streams of HTTP/2 over a socket. */
+export const mendOver = (socket: Socket): void => {
+  Object.assign(socket, { [mended]: true })
+  if (listening) return
+  listening = true
+  channel("http2.client.stream.created").subscribe((message) => {
+    const stream = Predicate.hasProperty(message, "stream") ? message.stream : undefined
+    // The session's socket is a proxy, which has no properties and gets them.
+    if (isStream(stream) && stream.session !== undefined && Reflect.get(stream.session.socket, mended) === true) {
+      const owner = starting.pop()
       mend(stream, owner)
-      owner.onStream?.()
-    })
-  }
-  expecting = owner
-  queueMicrotask(expectNone)
+      owner?.onStream?.()
+    }
+  })
 }
 
-const created = channel("http2.client.stream.created")
+const mended = Symbol("@effect-resilience/node/http2Streams")
 let listening = false
-let expecting: Owner | undefined
-const expectNone = () => {
-  expecting = undefined
-}
 
 const isStream = (stream: unknown): stream is ClientHttp2Stream => stream instanceof Duplex && "rstCode" in stream
+
+/**
+ * Who hears of the stream of a request that starts now: where the connection speaks HTTP/2, undici creates it before it returns to
+ * the event loop. Before that it may begin to read the body, and whoever makes the body may start another request.
+ */
+export const start = (owner: Owner): void => {
+  if (starting.push(owner) === 1) queueMicrotask(started)
+}
+
+const starting: Array<Owner> = []
+const started = () => {
+  starting.length = 0
+}
 
 /**
  * undici (8.12, 8.13) takes for granted what Node.js (22 to 26) does not do:
@@ -49,8 +55,10 @@ const isStream = (stream: unknown): stream is ClientHttp2Stream => stream instan
  *   `nghttp2_session_mem_send`. A stream that is closed without an error, after its body was written, puts the reset off too.
  * - That `end` comes after the server has ended the stream. It also comes after the server has reset it with `CANCEL` or `NO_ERROR`.
  * - That a closed stream emits no error. It does at the end of its connection, which would end the process.
+ * - That a stream does not flow before its response is announced. It does as soon as undici listens to the pieces of a streamed body
+ *   that it sends, since they are "data" too. What comes at once with the head of the response is then lost.
  */
-const mend = (stream: ClientHttp2Stream, owner: Owner): void => {
+const mend = (stream: ClientHttp2Stream, owner: Owner | undefined): void => {
   const { close, destroy, push } = stream
   // Microtasks run within the callbacks too.
   const reset = (code: number, andThen: () => void) => {
@@ -60,7 +68,7 @@ const mend = (stream: ClientHttp2Stream, owner: Owner): void => {
     })
   }
   stream.close = (code) => {
-    if (code === constants.NGHTTP2_REFUSED_STREAM) owner.onStreamRejected?.()
+    if (code === constants.NGHTTP2_REFUSED_STREAM) owner?.onStreamRejected?.()
     reset(code || constants.NGHTTP2_CANCEL, ignore)
   }
   stream.destroy = (error) => {
@@ -77,7 +85,14 @@ const mend = (stream: ClientHttp2Stream, owner: Owner): void => {
     process.nextTick(() => destroy.call(stream, new Cut()))
     return false
   }
-  stream.on("error", ignore)
+  stream.on("error", () => {
+    if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) owner?.onStreamRejected?.()
+  })
+  // `CONNECT` gives the stream away, and whoever gets it begins to read.
+  if (stream.sentHeaders?.[constants.HTTP2_HEADER_METHOD] !== "CONNECT") {
+    stream.pause()
+    stream.once("response", () => stream.resume())
+  }
 }
 
 class Cut extends Error {

@@ -37,7 +37,7 @@ class Observed implements Handler {
     this.controller = controller
     this.running.add(this)
     this.handler.onRequestStart?.(controller, context)
-    Http2Streams.expect(this.handler)
+    Http2Streams.start(this.handler)
   }
   onBodySent(chunk: Buffer): void {
     this.handler.onBodySent?.(chunk)
