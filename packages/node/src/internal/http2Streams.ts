@@ -15,13 +15,13 @@ export interface Owner extends Dispatcher.DispatchHandler {
 
 /** Mends the streams of HTTP/2 over a socket. */
 export const mendOver = (socket: Socket): void => {
-  Object.assign(socket, { [mended]: true })
+  Object.assign(socket, { [mender]: self })
   if (listening) return
   listening = true
   channel("http2.client.stream.created").subscribe((message) => {
     const stream = Predicate.hasProperty(message, "stream") ? message.stream : undefined
     // The session's socket is a proxy, which has no properties and gets them.
-    if (isStream(stream) && stream.session !== undefined && Reflect.get(stream.session.socket, mended) === true) {
+    if (isStream(stream) && stream.session !== undefined && Reflect.get(stream.session.socket, mender) === self) {
       const owner = starting.pop()
       mend(stream, owner)
       owner?.onStream?.()
@@ -29,14 +29,16 @@ export const mendOver = (socket: Socket): void => {
   })
 }
 
-const mended = Symbol("@effect-resilience/node/http2Streams")
+const mender = Symbol.for("@effect-resilience/node/http2Streams/mender")
+// Another copy of this package mends its own.
+const self = {}
 let listening = false
 
 const isStream = (stream: unknown): stream is ClientHttp2Stream => stream instanceof Duplex && "rstCode" in stream
 
 /**
  * Who hears of the stream of a request that starts now: where the connection speaks HTTP/2, undici creates it before it returns to
- * the event loop. Before that it may begin to read the body, and whoever makes the body may start another request.
+ * the event loop. Before that it may begin to read the body, and what makes the body may start another request.
  */
 export const start = (owner: Owner): void => {
   if (starting.push(owner) === 1) queueMicrotask(started)
@@ -88,7 +90,7 @@ const mend = (stream: ClientHttp2Stream, owner: Owner | undefined): void => {
   stream.on("error", () => {
     if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) owner?.onStreamRejected?.()
   })
-  // `CONNECT` gives the stream away, and whoever gets it begins to read.
+  // That of `CONNECT` is given away, and read by its receiver.
   if (stream.sentHeaders?.[constants.HTTP2_HEADER_METHOD] !== "CONNECT") {
     stream.pause()
     stream.once("response", () => stream.resume())
