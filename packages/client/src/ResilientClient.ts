@@ -276,7 +276,7 @@ export const layerHttpClient = <const D extends Description, P extends SomeParts
  */
 export interface Fetch {
   (input: string | URL | Request, init?: RequestInit): Promise<Response>
-  /** Ends the transport. Calls that run are interrupted. */
+  /** Ends the transport. Calls that run, and bodies that are not read to their end, are interrupted. */
   readonly dispose: () => Promise<void>
 }
 
@@ -304,7 +304,10 @@ export interface FetchOptions extends Options {
  * are rejected.
  *
  * Bodies can be sent again, but for a `ReadableStream` as `body` of `init`: it is sent once. The body of a `Request` is read into
- * memory.
+ * memory before the call begins, for as long as that takes.
+ *
+ * A response that is not JSON is a stream, however it is read: `timeouts.idle` limits it, and what has begun to arrive is not asked for
+ * again. `statusText` is empty, `redirected` is false, and of several cookies with one name `Set-Cookie` has the last.
  *
  * `redirect` says what becomes of redirects that the description follows; those that it does not follow are responses.
  *
@@ -343,9 +346,18 @@ export const fetch = <const D extends Description, P extends SomeParts = object>
 ): Fetch => {
   const made = Layer.effect(ResilientClient, engine.make(description, options))
   const runtime = ManagedRuntime.make(Layer.provideMerge(made, transport))
+  const bodies = new Set<(reason: unknown) => void>()
   return Object.assign(
-    makeFetch<ClientError>((call, options) => runtime.runPromiseExit(Effect.flatMap(ResilientClient, call), options)),
-    { dispose: () => runtime.dispose() }
+    makeFetch<ClientError>(
+      (call, options) => runtime.runPromiseExit(Effect.flatMap(ResilientClient, call), options),
+      bodies
+    ),
+    {
+      dispose: () => {
+        for (const end of bodies) end(new TypeError("fetch failed", { cause: new Error("the fetch was disposed") }))
+        return runtime.dispose()
+      }
+    }
   )
 }
 

@@ -134,12 +134,9 @@ describe("ResilientClient.fetch", () => {
     })
   }
 
-  for (
-    const [status, resolves] of [[200, true], [304, true], [300, false], [302, false], [399, false], [
-      404,
-      true
-    ]] as const
-  ) {
+  const redirects = [301, 302, 303, 307, 308]
+  for (const status of [200, 300, 304, 305, 399, 404, ...redirects]) {
+    const resolves = !redirects.includes(status)
     it(`${resolves ? "resolves with" : "rejects"} a ${status} where redirects are errors`, async () => {
       const fetch = scripted(() => new Response(null, { status }))
       const result = await fetch("/a", { redirect: "error" }).then(
@@ -373,6 +370,91 @@ for (const [name, transport] of [["fetch", undefined], ["undici", NodeHttpClient
           Effect.andThen(Effect.promise(() => timers.setImmediate())),
           Effect.repeat({ until: () => getEventListeners(signal, "abort").length === 0 })
         )
+      }).pipe(Effect.scoped))
+
+    it.live("reads an init whose members are inherited, such as a Request, and takes null for none", () =>
+      Effect.gen(function*() {
+        const fetch = yield* fetchOf(yield* serve(echo), {}, transport)
+        const echoed = (init: RequestInit) =>
+          Effect.promise(async () => (await (await fetch("/a", init)).json()) as Echo)
+        const request = new Request("https://api.example.com/b", { method: "POST", body: "hello" })
+        assert.deepInclude(yield* echoed(request), { method: "POST", url: "/a", body: "hello" })
+        class Init {
+          get method() {
+            return "PUT"
+          }
+          get body() {
+            return "hi"
+          }
+        }
+        assert.deepInclude(yield* echoed(new Init()), { method: "PUT", body: "hi" })
+        // @ts-expect-error -- the platform takes it too.
+        assert.deepInclude(yield* echoed(null), { method: "GET", body: "" })
+      }).pipe(Effect.scoped))
+
+    it.live("sends a body that is none of those that the platform knows as its text, as often as any", () =>
+      Effect.gen(function*() {
+        const bodies: Array<string> = []
+        const origin = yield* serve((_, response, body) => {
+          bodies.push(body)
+          response.writeHead(bodies.length < 2 ? 503 : 200).end()
+        })
+        const fetch = yield* fetchOf(origin, {}, transport)
+        // @ts-expect-error -- the platform takes it too.
+        yield* Effect.promise(() => fetch("/a", { method: "PUT", body: 17 }))
+        assert.deepStrictEqual(bodies, ["17", "17"])
+      }).pipe(Effect.scoped))
+
+    it.live("`dispose` ends the bodies that are being read, and those that are not", () =>
+      Effect.gen(function*() {
+        let open = 0
+        const origin = yield* serve((_, response) => {
+          open++
+          response.on("close", () => open--)
+          response.write("half")
+        })
+        const fetch = ResilientClient.fetch({ name: "api", baseUrl: origin }, { transport })
+        const reading = (yield* Effect.promise(() => fetch("/a"))).text()
+        const unread = yield* Effect.promise(() => fetch("/b"))
+        yield* Effect.promise(fetch.dispose)
+        assert.instanceOf(yield* rejection(() => reading), TypeError)
+        assert.instanceOf(yield* rejection(() => unread.text()), TypeError)
+        yield* Effect.repeat(Effect.promise(() => timers.setImmediate()), { until: () => open === 0 })
+      }).pipe(Effect.scoped))
+
+    it.live("a small text that comes slowly is not cut off by the time of an attempt", () =>
+      Effect.gen(function*() {
+        const origin = yield* serve((_, response) => {
+          response.writeHead(200, { "content-type": "text/csv", "content-length": 6 })
+          response.write("abc")
+          setTimeout(() => response.end("def"), 300)
+        })
+        const fetch = yield* fetchOf(origin, { timeouts: { attempt: "100 millis" } }, transport)
+        const response = yield* Effect.promise(() => fetch("/a", { method: "POST" }))
+        assert.strictEqual(yield* Effect.promise(() => response.text()), "abcdef")
+      }).pipe(Effect.scoped))
+
+    it.live("the body of an error that comes slowly is read whole, and one that stops is given up", () =>
+      Effect.gen(function*() {
+        let open = 0
+        const origin = yield* serve(({ url }, response) => {
+          open++
+          response.on("close", () => open--)
+          response.writeHead(404, { "content-type": "text/plain" })
+          response.write("abc")
+          if (url === "/slow") setTimeout(() => response.end("def"), 300)
+        })
+        const timeouts = { attempt: "100 millis", idle: "1 second" } as const
+        const fetch = yield* fetchOf(origin, { timeouts }, transport)
+        const slow = yield* Effect.promise(() => fetch("/slow"))
+        assert.deepStrictEqual([slow.status, yield* Effect.promise(() => slow.text())], [404, "abcdef"])
+        const stopped = yield* Effect.promise(() => fetch("/stops"))
+        const unread = yield* Effect.promise(() => fetch("/stops"))
+        const error = yield* rejection(() => stopped.text())
+        assert.isTrue(error instanceof TypeError && error.cause instanceof ApiError.ApiError)
+        assert.include(String((error as TypeError).cause), "got no further piece of the body within 1 second")
+        yield* Effect.repeat(Effect.promise(() => timers.setImmediate()), { until: () => open === 0 })
+        assert.instanceOf(yield* rejection(() => unread.text()), TypeError)
       }).pipe(Effect.scoped))
 
     it.live("a response that is not read holds no permit", () =>

@@ -188,10 +188,17 @@ export const mapErrors: {
         response: HttpClientResponse.HttpClientResponse
       ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> => {
         clocks.arrived()
-        if (!isReadWhole(response, reads, lifetime !== undefined)) return Effect.succeed(response)
-        return arrivedWhole(response, mapBodyError) ??
-          whole(response, Bytes.maxValueBytes, mapBodyError, watchesPieces ? () => clocks.arrived() : undefined)
+        if (isReadWhole(response, reads)) {
+          return arrivedWhole(response, mapBodyError) ??
+            whole(response, Bytes.maxValueBytes, mapBodyError, watchesPieces ? () => clocks.arrived() : undefined)
+        }
+        // A small body that came with its headers needs no more waiting.
+        const arrived = lifetime !== undefined && isSmall(response, reads)
+          ? arrivedWhole(response, mapBodyError)
+          : undefined
+        return arrived ?? Effect.succeed(response)
       }
+      const idle = limits.idle === Infinity ? undefined : { millis: limits.idle, error: silent }
       const isAborted = aborts?.(body.request) === true
       const enter = (context: Context.Context<R>) =>
         Context.add(ManualRedirects.inContext(context), SendProgress.Current, progress)
@@ -238,7 +245,6 @@ export const mapErrors: {
             abort: isAborted ? () => clocks.abort() : undefined
           }) as Effect.Effect<HttpClientResponse.HttpClientResponse, never>
         }
-        const idle = limits.idle === Infinity ? undefined : { millis: limits.idle, error: silent }
         return Effect.succeed(
           response instanceof MappedResponse ? response : new MappedResponse(response, mapBodyError, idle)
         )
@@ -288,7 +294,7 @@ export const mapErrors: {
           )
         return keeper === undefined
           ? Effect.flatMap(errorOf(response.stream), Effect.fail)
-          : keeper.reject(response, errorOf, { mapError: mapBodyError, textMillis })
+          : keeper.reject(response, errorOf, { mapError: mapBodyError, textMillis, idle })
       }
       // Without a lifetime, a response belongs to a scope that only the client around the request knows of.
       if (begin === undefined || !isAborted || lifetime === undefined || isTraced(outside, body.request)) {
@@ -337,18 +343,22 @@ const isSuccess = ({ request, status }: HttpClientResponse.HttpClientResponse): 
 const hasBody = (response: HttpClientResponse.HttpClientResponse): boolean =>
   response.status !== 101 && !isBodiless(response) && response.headers["content-length"] !== "0"
 
-/** A small body of known length is read at once where its attempt waits for it anyhow. */
 const isReadWhole = (
   response: HttpClientResponse.HttpClientResponse,
-  reads: "json" | "whole" | "stream",
-  waits: boolean
+  reads: "json" | "whole" | "stream"
 ): boolean => {
   if (reads === "stream" || !isSuccess(response) || !hasBody(response)) return false
   const { headers } = response
-  const length = Number(headers["content-length"])
-  return !(length > Bytes.maxValueBytes) &&
-    (reads === "whole" || isJson.test(headers["content-type"] ?? "") || (waits && length <= smallBody))
+  return !(Number(headers["content-length"]) > Bytes.maxValueBytes) &&
+    (reads === "whole" || isJson.test(headers["content-type"] ?? ""))
 }
+
+const isSmall = (
+  response: HttpClientResponse.HttpClientResponse,
+  reads: "json" | "whole" | "stream"
+): boolean =>
+  reads !== "stream" && isSuccess(response) && hasBody(response) &&
+  Number(response.headers["content-length"]) <= smallBody
 
 /** What a body that is called JSON is instead, where the attempt has read it. A range of JSON is none. */
 const malformedOf = (

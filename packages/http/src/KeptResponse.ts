@@ -45,7 +45,7 @@ import * as Effect from "effect/Effect"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
-import { beginningOf, MappedResponse, release, whole } from "./internal/mappedResponse.ts"
+import { beginningOf, readBeginning, release } from "./internal/mappedResponse.ts"
 
 /**
  * The last response of a call that was turned into an error.
@@ -71,12 +71,9 @@ export class Keeper {
   reject<E>(
     response: HttpClientResponse.HttpClientResponse,
     errorOf: ErrorOf<E>,
-    { mapError, textMillis }: Reading
+    { idle, mapError, textMillis }: Reading
   ): Effect.Effect<never, E> {
-    const readable = whole(response, Bytes.maxValueBytes, mapError).pipe(
-      Effect.timeout(textMillis),
-      Effect.orElseSucceed(() => new MappedResponse(response, mapError))
-    )
+    const readable = readBeginning(response, { maxBytes: Bytes.maxValueBytes, millis: textMillis, idle }, mapError)
     return Effect.flatMap(readable, (kept) =>
       Effect.flatMap(this.#declared(kept), (declared) => {
         const recovery = recoveryOf(declared, response.status)
@@ -130,7 +127,9 @@ export interface ErrorOf<out E> {
  * How a response is read that becomes an error.
  *
  * - `mapError`: maps the errors of its body.
- * - `textMillis`: how long its body may take.
+ * - `textMillis`: how long its text is waited for.
+ * - `idle`: the limit between two pieces of its body, and until a rest of it is read; none by default.
+ * - `millis`: of that limit.
  *
  * @category models
  * @since 0.1.0
@@ -138,6 +137,11 @@ export interface ErrorOf<out E> {
 export interface Reading {
   readonly mapError: (error: HttpClientError.HttpClientError) => HttpClientError.HttpClientError
   readonly textMillis: number
+  readonly idle?: {
+    readonly millis: number
+    /** What passing the limit becomes. */
+    readonly error: () => HttpClientError.HttpClientError
+  } | undefined
 }
 
 /**

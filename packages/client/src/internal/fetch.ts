@@ -11,6 +11,7 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type * as HttpMethod from "effect/http/HttpMethod"
+import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as address from "./address.ts"
 import { lastResponse } from "./lastResponse.ts"
@@ -25,30 +26,62 @@ interface Run<E> {
   ): Promise<Exit.Exit<Response, unknown>>
 }
 
+/** Ends the bodies that are not read to their end. */
+type Bodies = Set<(reason: unknown) => void>
+
 /** A `fetch` that sends through a client. */
-export const makeFetch = <E>(run: Run<E>): typeof globalThis.fetch => (input: Input, init: RequestInit = {}) =>
-  new Promise<Response>((resolve, reject) => {
-    const { body, call, redirect, signal } = read(input, init)
-    if (signal?.aborted === true) {
-      void body?.cancel(signal.reason).catch(() => {})
-      return reject(signal.reason)
-    }
-    const send = (client: HttpClient.HttpClient.With<E>) =>
-      Effect.flatMap(call, (request) => lastResponse(client, request)).pipe(
-        Effect.flatMap((response) => toWeb(response, signal)),
-        Effect.updateContext((context: Context.Context<never>) =>
-          context.pipe(
-            Context.add(Redirects.Followed, redirect === "follow"),
-            Context.add(FetchHttpClient.RequestInit, further(input, init))
+export const makeFetch =
+  <E>(run: Run<E>, bodies: Bodies = new Set()): typeof globalThis.fetch => (input: Input, given?: RequestInit) =>
+    new Promise<Response>((resolve, reject) => {
+      const init = membersOf(given ?? {})
+      const { body, call, redirect, signal } = read(input, init)
+      if (signal?.aborted === true) {
+        void body?.cancel(signal.reason).catch(() => {})
+        return reject(signal.reason)
+      }
+      const send = (client: HttpClient.HttpClient.With<E>) =>
+        Effect.flatMap(call, (request) => lastResponse(client, request)).pipe(
+          Effect.flatMap((response) => toWeb(response, signal, bodies)),
+          Effect.updateContext((context: Context.Context<never>) =>
+            context.pipe(
+              Context.add(Redirects.Followed, redirect === "follow"),
+              Context.add(FetchHttpClient.RequestInit, further(input, init))
+            )
           )
         )
-      )
-    run(send, { signal }).then((exit) => {
-      if (exit._tag === "Failure") return reject(signal?.aborted === true ? signal.reason : thrown(exit.cause))
-      if (redirect === "error" && isRedirect(exit.value.status)) return reject(failed(new Error("a redirect")))
-      resolve(exit.value)
-    }, reject)
-  })
+      run(send, { signal }).then((exit) => {
+        if (exit._tag === "Failure") return reject(signal?.aborted === true ? signal.reason : thrown(exit.cause))
+        if (redirect === "error" && isRedirect(exit.value.status)) return reject(failed(new Error("a redirect")))
+        resolve(exit.value)
+      }, reject)
+    })
+
+// They may be inherited, as those of a `Request` are: the platform reads each by its name.
+const membersOf = (init: RequestInit): RequestInit => ({
+  ...init,
+  ...Object.fromEntries(members.flatMap((name) => {
+    const value: unknown = Reflect.get(init, name)
+    return value === undefined ? [] : [[name, value]]
+  }))
+})
+
+// https://fetch.spec.whatwg.org/#requestinit
+const members = [
+  "body",
+  "cache",
+  "credentials",
+  "duplex",
+  "headers",
+  "integrity",
+  "keepalive",
+  "method",
+  "mode",
+  "priority",
+  "redirect",
+  "referrer",
+  "referrerPolicy",
+  "signal"
+]
 
 interface Call {
   readonly call: Effect.Effect<HttpClientRequest.HttpClientRequest>
@@ -124,7 +157,9 @@ const snapshot = (source: NonNullable<RequestInit["body"]>, request: Request, ty
     const { buffer, byteLength, byteOffset } = source
     return HttpBody.uint8Array(new Uint8Array(buffer, byteOffset, byteLength).slice(), type)
   }
-  return HttpBody.raw(request.body && naming(request.body), { contentType: type })
+  return source instanceof ReadableStream || Predicate.hasProperty(source, Symbol.asyncIterator)
+    ? HttpBody.raw(request.body && naming(request.body), { contentType: type })
+    : HttpBody.text(String(source), type)
 }
 
 /** A body whose failure names itself, since transports take it for that of the connection, and policies for that of the server. */
@@ -155,14 +190,15 @@ const further = (input: Input, init: RequestInit): RequestInit => {
 
 const toWeb = (
   response: HttpClientResponse.HttpClientResponse,
-  signal: AbortSignal | undefined
+  signal: AbortSignal | undefined,
+  bodies: Bodies
 ): Effect.Effect<Response> =>
   Effect.contextWith((context: Context.Context<never>) => {
     const { cookies, request, status } = response
     const headers = new Headers(Object.entries(response.headers))
     headers.delete("set-cookie")
     for (const cookie of Cookies.toSetCookieHeaders(cookies)) headers.append("set-cookie", cookie)
-    const body = isBodiless(status) || request.method === "HEAD" ? null : bodyStream(response, context, signal)
+    const body = isBodiless(status) || request.method === "HEAD" ? null : bodyStream(response, context, signal, bodies)
     return Effect.succeed(asFrom(new Response(body, { headers }), response))
   })
 
@@ -173,7 +209,8 @@ const toWeb = (
 const bodyStream = (
   { stream }: HttpClientResponse.HttpClientResponse,
   context: Context.Context<never>,
-  signal: AbortSignal | undefined
+  signal: AbortSignal | undefined,
+  bodies: Bodies
 ): ReadableStream<Uint8Array> => {
   const strategy = { highWaterMark: 0 }
   let begun: ReadableStreamDefaultReader<Uint8Array> | undefined
@@ -183,13 +220,19 @@ const bodyStream = (
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => {
       const held = new WeakRef(controller)
-      const abort = () => {
-        held.deref()?.error(signal?.reason)
+      const end = (reason: unknown) => {
+        forget()
+        held.deref()?.error(reason)
         void reader().cancel().catch(() => {})
       }
+      const abort = () => end(signal?.reason)
       if (signal?.aborted === true) return abort()
       signal?.addEventListener("abort", abort, { once: true })
-      forget = () => signal?.removeEventListener("abort", abort)
+      bodies.add(end)
+      forget = () => {
+        signal?.removeEventListener("abort", abort)
+        bodies.delete(end)
+      }
     },
     pull: (controller) =>
       reader().read().then(({ done, value }) => {
@@ -225,7 +268,9 @@ const asFrom = (response: Response, from: HttpClientResponse.HttpClientResponse)
 
 const isBodiless = (status: number): boolean => status === 204 || status === 205 || status === 304 || status < 200
 
-const isRedirect = (status: number): boolean => status >= 300 && status < 400 && status !== 304
+// https://fetch.spec.whatwg.org/#redirect-status
+const isRedirect = (status: number): boolean => redirects.has(status)
+const redirects = new Set([301, 302, 303, 307, 308])
 
 // Code that was written for `fetch` looks for this class and this message.
 const failed = (cause: unknown): TypeError => new TypeError("fetch failed", { cause })

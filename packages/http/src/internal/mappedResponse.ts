@@ -1,9 +1,12 @@
 import * as Timeout from "@effect-resilience/deadline/Timeout"
 import { concat } from "@effect-resilience/kernel/Bytes"
+import * as Timer from "@effect-resilience/kernel/Timer"
 import type * as Arr from "effect/Array"
+import type * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import type * as Headers from "effect/http/Headers"
 import type * as HttpClientError from "effect/http/HttpClientError"
@@ -299,24 +302,98 @@ const begin = /* @__PURE__ */ Effect.fnUntraced(function*(
       size += chunk.length
     }
   }
-  const release = Scope.close(scope, Exit.void)
-  const rest = Stream.concat(Stream.fromIterable(chunks), Stream.fromPull(Effect.succeed(pull))).pipe(
-    Stream.ensuring(release)
-  )
-  // It can be read whole many times, as a stream once: a second read would find the rest gone.
+  const rest = Stream.mapError(Stream.fromPull(Effect.succeed(pull)), mapError)
+  return yield* continued(response, chunks, rest, Scope.close(scope, Exit.void), mapError)
+})
+
+/** It can be read whole many times, as a stream once: a second read would find the rest gone. `rest` has its failures mapped. */
+const continued = (
+  response: HttpClientResponse.HttpClientResponse,
+  beginning: ReadonlyArray<Uint8Array>,
+  rest: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>,
+  release: Effect.Effect<void>,
+  mapError: MapError
+): Effect.Effect<ContinuedResponse> => {
   let begun = false
-  const once = Stream.mapError(
-    Stream.suspend(() => {
-      if (begun) return Stream.fail(alreadyRead(response))
-      begun = true
-      return rest
-    }),
-    mapError
+  const once = Stream.suspend(() => {
+    if (begun) return Stream.fail(mapError(alreadyRead(response)))
+    begun = true
+    return Stream.ensuring(Stream.concat(Stream.fromIterable(beginning), rest), release)
+  })
+  const whole = Effect.map(Stream.runCollect(once), (all) => new WholeResponse(response, joined(all), mapError))
+  return Effect.map(
+    Effect.cached(whole),
+    (whole) => new ContinuedResponse(response, once, whole, mapError, { beginning, release })
   )
-  const whole = yield* Effect.cached(
-    Effect.map(Stream.runCollect(once), (all) => new WholeResponse(response, joined(all), mapError))
+}
+
+/**
+ * Reads the beginning of a body: a little more than `maxBytes`, for `millis` at most. The rest, and why there is none, is for a reader
+ * of the response. A rest that nothing asks for within the limit between two pieces is given up.
+ */
+export const readBeginning = (
+  response: HttpClientResponse.HttpClientResponse,
+  limits: { readonly maxBytes: number; readonly millis: number; readonly idle: Idle | undefined },
+  mapError: MapError
+): Effect.Effect<MappedResponse> =>
+  Effect.suspend(() => {
+    const scope = Scope.makeUnsafe()
+    return Effect.onExit(beginFor(response, scope, limits, mapError), (exit) =>
+      Exit.isSuccess(exit) && exit.value instanceof ContinuedResponse ? Effect.void : Scope.close(scope, Exit.void))
+  })
+
+const beginFor = /* @__PURE__ */ Effect.fnUntraced(function*(
+  response: HttpClientResponse.HttpClientResponse,
+  scope: Scope.Closeable,
+  { idle, maxBytes, millis }: Parameters<typeof readBeginning>[1],
+  mapError: MapError
+) {
+  const pull = complete(response, yield* Channel.toPullScoped(response.stream.channel, scope), mapError)
+  // In a fiber: what is on its way when the time is over is the reader's, and so is the failure of a body that has broken off.
+  let pulling: Fiber.Fiber<Pieces, HttpClientError.HttpClientError | Cause.Done> | undefined
+  const start = Effect.map(Effect.forkIn(pull, scope, { startImmediately: true }), (fiber) => pulling = fiber)
+  const next = Effect.suspend(() => pulling === undefined ? start : Effect.succeed(pulling)).pipe(
+    Effect.flatMap((fiber) => Fiber.join(fiber)),
+    Effect.map((pieces) => {
+      pulling = undefined
+      return pieces
+    })
   )
-  return new ContinuedResponse(response, once, whole, mapError, { beginning: chunks, release })
+  const chunks: Array<Uint8Array> = []
+  let size = 0
+  const read: Pull.Pull<void, HttpClientError.HttpClientError> = Effect.flatMap(next, (pieces) => {
+    for (const piece of pieces) {
+      chunks.push(piece)
+      size += piece.length
+    }
+    return size > maxBytes ? Effect.void : read
+  })
+  const isWhole = yield* Effect.timeoutOption(read, millis).pipe(
+    Effect.as(false),
+    Pull.catchDone(() => Effect.succeed(true)),
+    Effect.orElseSucceed(() => false)
+  )
+  if (isWhole) return new WholeResponse(response, concat(chunks, size), mapError)
+
+  const context = yield* Effect.context<never>()
+  let silence: HttpClientError.HttpClientError | undefined
+  const unread = idle && Timer.startUnsafe(context, idle.millis, () => {
+    silence = idle.error()
+    Effect.runForkWith(context)(release)
+  })
+  const release = Effect.suspend(() => {
+    unread?.cancel()
+    return Scope.close(scope, Exit.void)
+  })
+  const piece = idle === undefined ? next : Timeout.withTimeoutOrElse(next, {
+    duration: idle.millis,
+    orElse: () => Effect.fail(idle.error())
+  })
+  const rest = Stream.fromPull(Effect.sync(() => {
+    unread?.cancel()
+    return silence === undefined ? piece : Effect.fail(silence)
+  }))
+  return yield* continued(response, chunks, rest, release, mapError)
 })
 
 const utf8 = /* @__PURE__ */ new TextDecoder()
