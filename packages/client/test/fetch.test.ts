@@ -4,7 +4,7 @@ import { ApiError } from "@effect-resilience/errors"
 import { AccessLog } from "@effect-resilience/http"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, Logger } from "effect"
+import { Context, Effect, Fiber, Layer, Logger } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
 import { getEventListeners } from "node:events"
 import type { IncomingMessage, ServerResponse } from "node:http"
@@ -414,10 +414,11 @@ for (const [name, transport] of [["fetch", undefined], ["undici", NodeHttpClient
           response.write("half")
         })
         const fetch = ResilientClient.fetch({ name: "api", baseUrl: origin }, { transport })
-        const reading = (yield* Effect.promise(() => fetch("/a"))).text()
+        const read = yield* Effect.promise(() => fetch("/a"))
         const unread = yield* Effect.promise(() => fetch("/b"))
+        const reading = yield* Effect.forkChild(rejection(() => read.text()), { startImmediately: true })
         yield* Effect.promise(fetch.dispose)
-        assert.instanceOf(yield* rejection(() => reading), TypeError)
+        assert.instanceOf(yield* Fiber.join(reading), TypeError)
         assert.instanceOf(yield* rejection(() => unread.text()), TypeError)
         yield* Effect.repeat(Effect.promise(() => timers.setImmediate()), { until: () => open === 0 })
       }).pipe(Effect.scoped))
