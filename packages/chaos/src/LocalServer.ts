@@ -103,7 +103,8 @@ export const http = (
 ): Effect.Effect<LocalServer, never, Scope.Scope> => Effect.suspend(() => listen(Http.createServer(listener), options))
 
 /**
- * A port of 127.0.0.1 that was free just now, and that no server of this process had before: for a server that another process starts, or for none.
+ * A port of 127.0.0.1 that was free just now, and that no server of this process had before: for a server that another process
+ * starts, or for none.
  *
  * @category ports
  * @since 0.1.0

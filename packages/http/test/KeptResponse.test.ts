@@ -118,6 +118,23 @@ describe("KeptResponse", () => {
       assert.include(String(yield* Effect.flip(response.text)), "within 10 seconds")
     }))
 
+  it.effect("says of a body that broke off why, whenever that is read", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(86_400_000)
+      const broken = new ReadableStream({
+        start: (controller) => controller.enqueue(new TextEncoder().encode("abc")),
+        pull: (controller) => controller.error(new Error("gone"))
+      })
+      const response = yield* KeptResponse.keeping((kept) =>
+        Effect.catch(send(responding({ idle: "10 seconds" }, broken)), (error) =>
+          kept.insteadOf(error) ?? Effect.fail(error))
+      )
+      yield* TestClock.adjust("1 minute")
+      const failure = String(yield* Effect.flip(response.text))
+      assert.include(failure, "broke off")
+      assert.notInclude(failure, "within 10 seconds")
+    }))
+
   it.effect("an error that the response declares decides what to do, and makes the outcome of a POST known", () =>
     Effect.gen(function*() {
       class Busy extends Data.TaggedError("Busy") {

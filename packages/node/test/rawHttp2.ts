@@ -24,8 +24,6 @@ export const ok = (stream: number) => frame(types.headers, flags.endHeaders, str
 export const data = (stream: number, text: string, last: boolean) =>
   frame(types.data, last ? flags.endStream : 0, stream, Buffer.from(text))
 export const reset = (stream: number, code: number) => frame(types.reset, 0, stream, numbers(code))
-export const maxConcurrentStreams = (max: number) =>
-  frame(types.settings, 0, 0, Buffer.concat([Buffer.from([0, 3]), numbers(max)]))
 
 /** A server that sends frames as they are, once it has read a request. Node's own sends others: it ends a stream before it resets it. */
 export const server = (respond: (stream: number, socket: Tls.TLSSocket) => void): Tls.Server =>

@@ -371,13 +371,14 @@ const beginFor = /* @__PURE__ */ Effect.fnUntraced(function*(
   const isWhole = yield* Effect.timeoutOption(read, millis).pipe(
     Effect.as(false),
     Pull.catchDone(() => Effect.succeed(true)),
-    Effect.orElseSucceed(() => false)
+    Effect.orElseSucceed(() => undefined)
   )
   if (isWhole) return new WholeResponse(response, concat(chunks, size), mapError)
 
   const context = yield* Effect.context<never>()
   let silence: HttpClientError.HttpClientError | undefined
-  const unread = idle && Timer.startUnsafe(context, idle.millis, () => {
+  // What broke off says so, and holds nothing.
+  const unread = isWhole === undefined ? undefined : idle && Timer.startUnsafe(context, idle.millis, () => {
     silence = idle.error()
     Effect.runForkWith(context)(release)
   })

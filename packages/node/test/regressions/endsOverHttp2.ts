@@ -44,6 +44,7 @@ const program = Effect.gen(function*() {
   // The caller of a response goes on within nghttp2's callback, and gives it up there.
   const givenUp = (body: HttpBody.HttpBody) =>
     Effect.flatMap(respond("/early", body), ({ stream }) => Stream.runDrain(Stream.take(stream, 1)))
+
   const results = [yield* alone(fails), yield* alone(Stream.concat(piece, fails)), yield* alone(piece)]
   return yield* Effect.gen(function*() {
     for (const body of [pieceAndNoMore, small, large]) {
