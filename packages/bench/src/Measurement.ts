@@ -109,9 +109,14 @@ const measureTogether = Effect.fnUntraced(function*(suite: Suite, case_: Case, e
   const { units = ["ns/call"] } = case_
   for (let round = 0; round < Math.min(effort.rounds, case_.rounds ?? Infinity); round++) {
     for (const [name, subject] of yield* Random.shuffle(subjects)) {
-      const count = calls.get(name) ?? 1
       if (case_.collects === true) yield* collected
-      const taken = yield* nanosOf(subject, case_.batch, count)
+      let count = calls.get(name) ?? 1
+      let taken = yield* nanosOf(subject, case_.batch, count)
+      // Its code has become quicker since. In a short run the garbage of the others would count most.
+      while (taken.cpu < leastCpu(case_, effort) / 2) {
+        calls.set(name, count *= 2)
+        taken = yield* nanosOf(subject, case_.batch, count)
+      }
       cpu.get(name)?.push(taken.cpu / count)
       wall.get(name)?.push(taken.wall / count)
     }
@@ -120,15 +125,18 @@ const measureTogether = Effect.fnUntraced(function*(suite: Suite, case_: Case, e
 })
 
 // Also warms up: by the end of it the compiler has seen each subject often.
-const calibrate = Effect.fnUntraced(function*(subject: Subject, { batch, longer = 1 }: Case, effort: Effort) {
-  let calls = batch ?? 256
+const calibrate = Effect.fnUntraced(function*(subject: Subject, case_: Case, effort: Effort) {
+  let calls = case_.batch ?? 256
   for (let warm = 0; warm < 3;) {
-    const { cpu } = yield* nanosOf(subject, batch, calls)
-    if (cpu >= longer * effort.runMillis * 1e6) warm++
+    const { cpu } = yield* nanosOf(subject, case_.batch, calls)
+    if (cpu >= leastCpu(case_, effort)) warm++
     else calls *= 2
   }
   return calls
 })
+
+/** Of a run, in nanoseconds. */
+const leastCpu = ({ longer = 1 }: Case, { runMillis }: Effort): number => longer * runMillis * 1e6
 
 // Finalizers run in a later turn of the event loop.
 const collected = Effect.suspend(() => {
@@ -146,6 +154,21 @@ const nanosOf = Effect.fnUntraced(function*(subject: Subject, batch: number | un
   return { cpu: (system + user) * 1000, wall: Number(process.hrtime.bigint() - begun) }
 })
 
+/**
+ * Runs a part of the measurements in a process of its own, and returns what it prints.
+ *
+ * @category measuring
+ * @since 0.1.0
+ */
+export const inProcess = (args: ReadonlyArray<string>): string => {
+  const main = fileURLToPath(new URL("main.ts", import.meta.url))
+  return spawnSync(process.execPath, [...process.execArgv, main, ...args], {
+    encoding: "utf8",
+    maxBuffer: Infinity,
+    stdio: ["ignore", "pipe", "inherit"]
+  }).stdout
+}
+
 const measureApart = (suite: Suite, case_: Case, effort: Effort): ReadonlyArray<Row> => {
   const seconds = new Map<string, Array<number>>()
   const wall = new Map<string, Array<number>>()
@@ -154,19 +177,7 @@ const measureApart = (suite: Suite, case_: Case, effort: Effort): ReadonlyArray<
   const processes = Math.min(effort.processes, case_.rounds ?? Infinity)
   for (let round = 0; round < processes; round++) {
     for (const name of Object.keys(case_.subjects)) {
-      const child = spawnSync(
-        process.execPath,
-        [
-          ...process.execArgv,
-          fileURLToPath(new URL("main.ts", import.meta.url)),
-          "apart",
-          suite.name,
-          case_.name,
-          name
-        ],
-        { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }
-      )
-      const found = JSON.parse(child.stdout)
+      const found = JSON.parse(inProcess(["subject", suite.name, case_.name, name]))
       seconds.set(name, [...seconds.get(name) ?? [], Number(found.seconds)])
       wall.set(name, [...wall.get(name) ?? [], Number(found.wall)])
       megabytes.set(name, [...megabytes.get(name) ?? [], Number(found.megabytes)])
