@@ -162,11 +162,13 @@ const nanosOf = Effect.fnUntraced(function*(subject: Subject, batch: number | un
  */
 export const inProcess = (args: ReadonlyArray<string>): string => {
   const main = fileURLToPath(new URL("main.ts", import.meta.url))
-  return spawnSync(process.execPath, [...process.execArgv, main, ...args], {
+  const { signal, status, stdout } = spawnSync(process.execPath, [...process.execArgv, main, ...args], {
     encoding: "utf8",
     maxBuffer: Infinity,
     stdio: ["ignore", "pipe", "inherit"]
-  }).stdout
+  })
+  if (status !== 0) throw new Error(`the process that measures ${args.join(", ")} ended with ${signal ?? status}`)
+  return stdout
 }
 
 const measureApart = (suite: Suite, case_: Case, effort: Effort): ReadonlyArray<Row> => {

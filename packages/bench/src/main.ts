@@ -38,7 +38,7 @@ const bench = Command.make(
     const all: Array<Measurement.Row> = []
     for (const name of names.length === 0 ? known : names) {
       const suite = yield* load(name)
-      // Apart: what a suite leaves in the heap and in compiled code slows the next one down, fivefold in one case.
+      // In a process of its own: what a suite leaves in the heap and in compiled code would count in the next one.
       const rows = yield* Effect.sync((): ReadonlyArray<Measurement.Row> =>
         JSON.parse(Measurement.inProcess(["suite", name, quick ? "quick" : "thorough"]))
       )
